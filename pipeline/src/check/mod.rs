@@ -1,0 +1,110 @@
+//! Layout-driven checks of one record: every field rule first (in field order), then the rules between fields.
+//!
+//! Findings carry their catalogue entry; values are typed once here and never parsed again.
+
+pub mod field;
+pub mod subscriber;
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use shikaku_schemas::layout::Layout;
+use shikaku_schemas::messages::{self, FieldRule, Message, Severity};
+
+use crate::text::cp932::Encoding;
+
+/// A checked field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Value {
+    #[default]
+    Blank,
+    Text(String),
+    Date(NaiveDate),
+    Timestamp(NaiveDateTime),
+}
+
+impl Value {
+    pub fn is_blank(&self) -> bool {
+        *self == Self::Blank
+    }
+
+    /// Text of the field; empty when blank.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    pub fn owned(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    pub fn date(&self) -> Option<NaiveDate> {
+        match self {
+            Self::Date(date) => Some(*date),
+            _ => None,
+        }
+    }
+
+    pub fn timestamp(&self) -> Option<NaiveDateTime> {
+        match self {
+            Self::Timestamp(at) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Number of a `digits` field (≤ 18 digits fit).
+    pub fn number(&self) -> Option<i64> {
+        self.text().parse().ok()
+    }
+}
+
+/// One thing found in a record.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub message: &'static Message,
+    /// Where in the file, for bytes that cannot be read: line, byte offset, hex.
+    pub place: Option<(u64, u64, String)>,
+}
+
+impl Finding {
+    pub fn of(code: &str) -> Self {
+        Self { message: messages::of(code), place: None }
+    }
+
+    pub fn field(layout: &Layout, index: usize, rule: FieldRule) -> Self {
+        Self::of(&messages::field_code(layout, index, rule))
+    }
+
+    /// The message with its place, as it stands in the result file.
+    pub fn text(&self) -> String {
+        match &self.place {
+            Some((line, byte, hex)) => format!("{}({line}行目、{byte}バイト目、{hex})", self.message.ja),
+            None => self.message.ja.clone(),
+        }
+    }
+}
+
+/// The worst severity among findings.
+pub fn worst(findings: &[Finding]) -> Severity {
+    findings.iter().map(|f| f.message.severity).max().unwrap_or(Severity::Ok)
+}
+
+/// What a check may look at besides the record.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub layout: &'static Layout,
+    pub encoding: Encoding,
+    /// ファイル作成日時.
+    pub created: NaiveDateTime,
+    /// 制度 of the origin; empty when it has none.
+    pub scheme: &'a str,
+    /// The insurer definition allows 12-digit numbers that pass as 個人番号 in 記号 and 番号.
+    pub allow_number_like_my_number: bool,
+    /// Insurer-local code values → ours, by field; applied before the code list is looked at.
+    pub code_maps: Option<&'a BTreeMap<String, BTreeMap<String, String>>>,
+}

@@ -1,0 +1,146 @@
+//! What the files with header and trailer have in common: inspection, refusal, acceptance, counts.
+
+use shikaku_schemas::layout::Layout;
+use shikaku_schemas::messages::{self, Severity};
+
+use crate::check::{Finding, worst};
+use crate::error::Result;
+use crate::inbox::Input;
+use crate::ledger::InputRow;
+use crate::outbox;
+use crate::read::envelope::{self, Header, OriginRule};
+use crate::store::{Stage, Store};
+use crate::text::cp932::Encoding;
+
+/// A file that was inspected.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub input: Input,
+    pub header: Option<Header>,
+    pub encoding: Encoding,
+    pub rows: i64,
+    pub code: Option<&'static str>,
+}
+
+/// Inspects all files; they come back by kind, origin, receipt number and digest.
+pub fn inspect_all(
+    store: &Store,
+    inputs: &[Input],
+    kinds: &[&str],
+    encoding_of: &dyn Fn(&Layout, &str) -> Option<Encoding>,
+) -> Result<Vec<Checked>> {
+    let mut files = Vec::new();
+    for input in inputs {
+        let rule = |layout: &Layout, origin: &str| encoding_of(layout, origin).map(|encoding| OriginRule { encoding });
+        let seen = envelope::inspect(&input.path, kinds, &rule, &|layout| store.config.limit(layout))?;
+        let rows = i64::try_from(seen.rows).unwrap_or(i64::MAX);
+        files.push(Checked { input: input.clone(), header: seen.header, encoding: seen.encoding, rows, code: seen.code });
+    }
+    files.sort_by_cached_key(|f| {
+        let header = f.header.as_ref();
+        let origin = header.map(|h| (h.kind.clone(), h.origin.clone(), h.receipt_no));
+        (origin, f.input.sha256.clone())
+    });
+    Ok(files)
+}
+
+/// Counts and findings of a file that was read.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub read: i64,
+    pub rejected: i64,
+    pub duplicate: i64,
+    /// Code and severity → number of findings.
+    pub codes: std::collections::BTreeMap<(&'static str, Severity), i64>,
+    pub result: Vec<u8>,
+}
+
+impl Outcome {
+    /// Adds one record: rejected if any finding is an error, else duplicate if any says so.
+    pub fn count(&mut self, findings: &[Finding]) {
+        self.read += 1;
+        match worst(findings) {
+            Severity::Error => self.rejected += 1,
+            Severity::Duplicate if findings.iter().any(|f| f.message.severity == Severity::Duplicate) => {
+                self.duplicate += 1;
+            }
+            _ => {}
+        }
+        for finding in findings {
+            *self.codes.entry((&finding.message.code, finding.message.severity)).or_default() += 1;
+        }
+    }
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok",
+        Severity::Warning => "warning",
+        Severity::Duplicate => "duplicate",
+        Severity::Held => "held",
+        Severity::Error => "error",
+    }
+}
+
+fn input_row(stage: &Stage<'_>, file: &Checked, state: &str) -> InputRow {
+    InputRow {
+        sha256: file.input.sha256.clone(),
+        name: file.input.name.clone(),
+        kind: file.header.as_ref().map_or("?", |h| h.kind.as_str()).to_owned(),
+        origin: file.header.as_ref().map(|h| h.origin.clone()),
+        receipt_no: file.header.as_ref().map(|h| h.receipt_no),
+        bytes: file.input.bytes,
+        state: state.to_owned(),
+        code: file.code.map(str::to_owned),
+        rows_read: 0,
+        rows_accepted: 0,
+        rows_rejected: 0,
+        rows_duplicate: 0,
+        landing: None,
+        landed_at: stage.recorded_at().to_string(),
+    }
+}
+
+/// A file that is not read: held, quarantined, or rejected whole with its result file.
+pub fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
+    let Some(code) = file.code else { return Ok(()) };
+    let message = messages::of(code);
+    stage.reject(&file.input.sha256, code, severity_name(message.severity), 1);
+    if message.severity == Severity::Held {
+        let row = input_row(stage, file, "held");
+        stage.inputs.push(row);
+        return Ok(());
+    }
+    let origin = file.header.as_ref().map(|h| h.origin.as_str()).filter(|_| !matches!(code, "400001" | "400005"));
+    let encoding = if origin.is_some() { file.encoding } else { Encoding::Cp932 };
+    let result = outbox::whole_file(encoding, file.header.as_ref(), code)?;
+    stage.outbox(&outbox::result_path(origin, &file.input), &result)?;
+    let quarantined = code == "900001";
+    let mut row = input_row(stage, file, if quarantined { "quarantined" } else { "rejected" });
+    if quarantined {
+        stage.quarantine(&file.input)?;
+    } else {
+        row.landing = Some(stage.land(&file.input)?);
+    }
+    row.rows_read = file.rows;
+    row.rows_rejected = file.rows;
+    stage.inputs.push(row);
+    Ok(())
+}
+
+/// A file that was read: its result file, its landing, its counts.
+pub fn accept(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome) -> Result<()> {
+    let origin = file.header.as_ref().map(|h| h.origin.as_str());
+    stage.outbox(&outbox::result_path(origin, &file.input), &outcome.result)?;
+    for ((code, severity), count) in &outcome.codes {
+        stage.reject(&file.input.sha256, code, severity_name(*severity), *count);
+    }
+    let mut row = input_row(stage, file, "accepted");
+    row.landing = Some(stage.land(&file.input)?);
+    row.rows_read = outcome.read;
+    row.rows_rejected = outcome.rejected;
+    row.rows_duplicate = outcome.duplicate;
+    row.rows_accepted = outcome.read - outcome.rejected - outcome.duplicate;
+    stage.inputs.push(row);
+    Ok(())
+}

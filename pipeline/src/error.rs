@@ -1,0 +1,79 @@
+//! One error type: what happened, where, and what to do. Texts never carry field values.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a stage could not go on. A bad record or file is not an error but an outcome; these end the run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A command or configuration that cannot be used: exit 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Another run holds the lock: exit 4.
+    #[error("another run holds {}; wait for it to end", .0.display())]
+    Locked(PathBuf),
+    /// What is stored is not what the ledger says: exit 5.
+    #[error("integrity violation: {0}")]
+    Integrity(String),
+    #[error("{}: {source}", .path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("ledger: {0}")]
+    Ledger(#[from] sqlx::Error),
+    #[error("parquet {}: {source}", .path.display())]
+    Parquet { path: PathBuf, source: parquet::errors::ParquetError },
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("statistics: {0}")]
+    Polars(#[from] polars::error::PolarsError),
+    #[error("json: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Encryption or decryption failed; the file or key is named, never its content.
+    #[error("encryption: {0}")]
+    Crypto(String),
+    /// Anything else that ends the run.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(text.into())
+    }
+
+    pub fn failed(text: impl Into<String>) -> Self {
+        Self::Failed(text.into())
+    }
+
+    pub fn integrity(text: impl Into<String>) -> Self {
+        Self::Integrity(text.into())
+    }
+
+    /// Exit status of the process (design.md §2).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Locked(_) => 4,
+            Self::Integrity(_) => 5,
+            _ => 1,
+        }
+    }
+}
+
+/// Names the file of an I/O error.
+pub trait At<T> {
+    fn at(self, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T> At<T> for std::io::Result<T> {
+    fn at(self, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| Error::Io { path: path.as_ref().to_owned(), source })
+    }
+}
+
+impl<T> At<T> for std::result::Result<T, parquet::errors::ParquetError> {
+    fn at(self, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| Error::Parquet { path: path.as_ref().to_owned(), source })
+    }
+}

@@ -1,0 +1,127 @@
+//! Inputs: where they are, what they are called, and their digest, which is what they are.
+
+use std::path::{Path, PathBuf};
+
+use crate::digest;
+use crate::error::{At, Error, Result};
+use crate::store::Store;
+
+/// One file to take in.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub path: PathBuf,
+    /// File name, for result files and the ledger; never trusted as a path.
+    pub name: String,
+    pub sha256: String,
+    pub bytes: i64,
+    /// Path below the inbox, when it lies there: such files go once they have landed.
+    pub inbox_path: Option<String>,
+}
+
+impl Input {
+    pub fn read(path: &Path, inbox: &Path) -> Result<Self> {
+        let (sha256, bytes) = digest::sha256_file(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self {
+            path: path.to_owned(),
+            name: safe_name(&name),
+            sha256,
+            bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
+            inbox_path: below(path, inbox),
+        })
+    }
+
+    /// `source_file` of rows that came from it.
+    pub fn source_file(&self) -> String {
+        self.sha256[..16].to_owned()
+    }
+}
+
+/// Path below the inbox, with `/` between parts.
+fn below(path: &Path, inbox: &Path) -> Option<String> {
+    let (path, inbox) = (path.canonicalize().ok()?, inbox.canonicalize().ok()?);
+    let parts: Vec<String> =
+        path.strip_prefix(inbox).ok()?.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
+    Some(parts.join("/"))
+}
+
+/// A name that can stand in an outbox path: no separators, no control characters, not hidden.
+pub fn safe_name(name: &str) -> String {
+    let clean: String = name
+        .chars()
+        .map(|c| if c.is_control() || matches!(c, '/' | '\\' | ':' | '"' | '<' | '>' | '|' | '?' | '*') { '_' } else { c })
+        .take(120)
+        .collect();
+    let clean = clean.trim_start_matches('.').to_owned();
+    if clean.is_empty() { "input".to_owned() } else { clean }
+}
+
+/// Files below the paths given, each once, in path order. Hidden and half-written files are passed over.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.exists() {
+            return Err(Error::usage(format!("{}: no such file or folder", path.display())));
+        }
+        walk(path, true, &mut found)?;
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn walk(path: &Path, named: bool, found: &mut Vec<PathBuf>) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part");
+    if unfinished && !named {
+        return Ok(());
+    }
+    if !path.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path).at(path)? {
+        walk(&entry.at(path)?.path(), false, found)?;
+    }
+    Ok(())
+}
+
+/// Inputs of a job: new ones, and ones whose bytes were taken in before (equal bytes count once).
+pub struct Gathered {
+    pub new: Vec<Input>,
+    pub known: Vec<Input>,
+}
+
+/// Reads the digests of all files below the paths. New inputs come in digest order, so that arrival does not show.
+pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
+    let mut gathered = Gathered { new: Vec::new(), known: Vec::new() };
+    for path in files(paths)? {
+        let input = Input::read(&path, &store.config.inbox)?;
+        let twice = gathered.new.iter().any(|i| i.sha256 == input.sha256);
+        let into = if twice || store.ledger.is_known_input(&input.sha256)? {
+            &mut gathered.known
+        } else {
+            &mut gathered.new
+        };
+        into.push(input);
+    }
+    gathered.new.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+    Ok(gathered)
+}
+
+/// Removes inbox files whose bytes are in the lake already; quarantined ones go to quarantine again.
+pub fn clear_known(store: &Store, known: &[Input]) -> Result<()> {
+    for input in known {
+        let Some(from) = &input.inbox_path else { continue };
+        let path = store.config.inbox.join(from);
+        match store.ledger.input_state(&input.sha256)?.as_deref() {
+            Some("quarantined") => {
+                let to = store.config.inbox.join(format!("quarantine/{}_{}", &input.sha256[..12], input.name));
+                std::fs::rename(&path, &to).at(&to)?;
+            }
+            Some("held") | None => {}
+            Some(_) => std::fs::remove_file(&path).at(&path)?,
+        }
+    }
+    Ok(())
+}

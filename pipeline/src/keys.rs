@@ -1,0 +1,174 @@
+//! Master keys: they wrap the data key of each file. Randomness is passed in.
+
+use std::path::Path;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::error::{At, Error, Result};
+
+/// Where random bytes come from; the library has no source of its own.
+pub trait Entropy: Send + Sync {
+    /// Fills the buffer with unpredictable bytes.
+    fn fill(&self, buffer: &mut [u8]) -> Result<()>;
+}
+
+/// The key file as it stands on disk (mode 0600).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    /// Master key that new data keys are wrapped with.
+    current: String,
+    /// Key of the chain's HMAC, base64.
+    chain: String,
+    master: Vec<MasterKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MasterKey {
+    id: String,
+    /// 32 bytes, base64.
+    key: String,
+}
+
+/// Master keys in memory. Its debug form shows no key.
+pub struct Keys {
+    current: String,
+    chain: Vec<u8>,
+    masters: Vec<(String, [u8; 32])>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+/// Footer key metadata as Parquet's key tools write it (PKMT1), with a single-wrapped data key.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyMaterial {
+    key_material_type: String,
+    internal_storage: bool,
+    is_footer_key: bool,
+    #[serde(rename = "kmsInstanceID")]
+    kms_instance_id: String,
+    #[serde(rename = "kmsInstanceURL")]
+    kms_instance_url: String,
+    #[serde(rename = "masterKeyID")]
+    master_key_id: String,
+    #[serde(rename = "wrappedDEK")]
+    wrapped_dek: String,
+    double_wrapping: bool,
+}
+
+impl Keys {
+    /// Makes a new key file's content.
+    pub fn generate(entropy: &dyn Entropy) -> Result<String> {
+        let mut key = [0u8; 32];
+        entropy.fill(&mut key)?;
+        let mut chain = [0u8; 32];
+        entropy.fill(&mut chain)?;
+        let master = vec![MasterKey { id: "k1".to_owned(), key: BASE64.encode(key) }];
+        let file = KeyFile { current: "k1".to_owned(), chain: BASE64.encode(chain), master };
+        Ok(serde_json::to_string_pretty(&file)?)
+    }
+
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).at(path)?;
+        Self::parse(&text).map_err(|e| Error::usage(format!("{}: {e}", path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        // Parse errors of the key file are not passed on: they could show parts of it.
+        let bad = || Error::usage("the key file is not usable");
+        let file: KeyFile = serde_json::from_str(text).map_err(|_| bad())?;
+        let mut masters = Vec::new();
+        for master in file.master {
+            let bytes = BASE64.decode(&master.key).map_err(|_| bad())?;
+            masters.push((master.id, bytes.try_into().map_err(|_| bad())?));
+        }
+        let keys = Self { current: file.current, chain: BASE64.decode(&file.chain).map_err(|_| bad())?, masters };
+        keys.master(&keys.current)?;
+        Ok(keys)
+    }
+
+    fn master(&self, id: &str) -> Result<&[u8; 32]> {
+        let found = self.masters.iter().find(|(own, _)| own == id).map(|(_, key)| key);
+        found.ok_or_else(|| Error::Crypto(format!("master key {id} is not in the key file")))
+    }
+
+    /// A fresh data key and the metadata that holds it wrapped.
+    pub fn new_data_key(&self, entropy: &dyn Entropy) -> Result<([u8; 32], Vec<u8>)> {
+        let mut data_key = [0u8; 32];
+        entropy.fill(&mut data_key)?;
+        let mut nonce = [0u8; 12];
+        entropy.fill(&mut nonce)?;
+        let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(*self.master(&self.current)?));
+        let sealed = cipher
+            .encrypt(&Nonce::from(nonce), Payload { msg: &data_key, aad: self.current.as_bytes() })
+            .map_err(|_| Error::Crypto("a data key could not be wrapped".to_owned()))?;
+        let material = KeyMaterial {
+            key_material_type: "PKMT1".to_owned(),
+            internal_storage: true,
+            is_footer_key: true,
+            kms_instance_id: "DEFAULT".to_owned(),
+            kms_instance_url: "DEFAULT".to_owned(),
+            master_key_id: self.current.clone(),
+            wrapped_dek: BASE64.encode([nonce.as_slice(), &sealed].concat()),
+            double_wrapping: false,
+        };
+        Ok((data_key, serde_json::to_vec(&material)?))
+    }
+
+    /// Opens the data key held in a file's key metadata.
+    pub fn open_data_key(&self, metadata: &[u8]) -> Result<[u8; 32]> {
+        let bad = || Error::Crypto("a data key could not be opened".to_owned());
+        let material: KeyMaterial = serde_json::from_slice(metadata).map_err(|_| bad())?;
+        let sealed = BASE64.decode(&material.wrapped_dek).map_err(|_| bad())?;
+        let (nonce, sealed) = sealed.split_at_checked(12).ok_or_else(bad)?;
+        let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(*self.master(&material.master_key_id)?));
+        let nonce: [u8; 12] = nonce.try_into().map_err(|_| bad())?;
+        let aad = material.master_key_id.as_bytes();
+        let opened = cipher.decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad }).map_err(|_| bad())?;
+        opened.try_into().map_err(|_| bad())
+    }
+
+    /// HMAC of the chain's head and of what an access record says was asked.
+    pub fn mac(&self, text: &str) -> String {
+        // HMAC takes a key of any length, so this cannot fail.
+        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.chain) else { return String::new() };
+        mac.update(text.as_bytes());
+        crate::digest::hex(&mac.finalize().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counting(std::sync::atomic::AtomicU8);
+    impl Entropy for Counting {
+        fn fill(&self, buffer: &mut [u8]) -> Result<()> {
+            buffer.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_data_key_comes_back_from_its_metadata_and_only_with_the_right_master_key() {
+        let entropy = Counting(0.into());
+        let keys = Keys::parse(&Keys::generate(&entropy).unwrap()).unwrap();
+        let other = Keys::parse(&Keys::generate(&entropy).unwrap()).unwrap();
+        let (key, metadata) = keys.new_data_key(&entropy).unwrap();
+        assert_eq!(keys.open_data_key(&metadata).unwrap(), key);
+        assert!(other.open_data_key(&metadata).is_err());
+        assert!(!format!("{keys:?}").contains("chain"));
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading Parquet parts back through the same layer, sealed or not.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, StringArray};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::encryption::decrypt::{FileDecryptionProperties, KeyRetriever};
+use parquet::errors::ParquetError;
+use shikaku_schemas::tables::Table;
+
+use super::row::{Row, arrow_schema, from_batch};
+use super::{Generation, Snapshot};
+use crate::error::{At, Error, Result};
+use crate::keys::Keys;
+
+const BATCH: usize = 1 << 13;
+
+struct Retriever(Arc<Keys>);
+
+impl KeyRetriever for Retriever {
+    fn retrieve_key(&self, metadata: &[u8]) -> parquet::errors::Result<Vec<u8>> {
+        self.0.open_data_key(metadata).map(|k| k.to_vec()).map_err(|e| ParquetError::General(e.to_string()))
+    }
+}
+
+/// Reads tables of one snapshot.
+#[derive(Clone)]
+pub struct Reader {
+    pub snapshot: Snapshot,
+    keys: Option<Arc<Keys>>,
+}
+
+/// Row groups are skipped when none of the wanted values lies between a column's least and greatest value.
+pub struct Prune<'a> {
+    pub column: &'a str,
+    pub wanted: &'a BTreeSet<String>,
+}
+
+impl Reader {
+    pub fn new(snapshot: Snapshot, keys: Option<Arc<Keys>>) -> Self {
+        Self { snapshot, keys }
+    }
+
+    /// All rows of a generation, in order.
+    pub fn rows(&self, table: &'static Table, generation: &Generation, prune: Option<&Prune<'_>>) -> Result<Rows> {
+        let mut parts = self.snapshot.parts(generation)?;
+        parts.reverse();
+        let mut open = Vec::new();
+        if let Some(prune) = prune {
+            // Pruned reads open every part at once to know what they skip; parts are few.
+            for path in &parts {
+                open.push(self.open(table, path, Some(prune))?);
+            }
+            parts.clear();
+        }
+        Ok(Rows { table, reader: self.clone(), parts, open, buffer: Vec::new().into_iter() })
+    }
+
+    /// All rows that make up the table's current state, unresolved (tables without history).
+    pub fn current(&self, table: &'static Table) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for generation in self.snapshot.current(table) {
+            for row in self.rows(table, generation, None)? {
+                rows.push(row?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn open(&self, table: &Table, path: &Path, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
+        let file = File::open(path).at(path)?;
+        let mut options = ArrowReaderOptions::new();
+        if let Some(keys) = self.keys.as_ref().filter(|_| table.restricted && is_sealed(path).unwrap_or(false)) {
+            let retriever = Arc::new(Retriever(Arc::clone(keys)));
+            let properties = FileDecryptionProperties::with_key_retriever(retriever).build().at(path)?;
+            options = options.with_file_decryption_properties(properties);
+        }
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).at(path)?;
+        if builder.schema().fields() != arrow_schema(table).fields() {
+            return Err(Error::integrity(format!("{}: columns differ from table {}", path.display(), table.name)));
+        }
+        let groups = match prune {
+            Some(prune) => Some(wanted_groups(&builder, prune).at(path)?),
+            None => None,
+        };
+        let builder = builder.with_batch_size(BATCH);
+        let builder = match groups {
+            Some(groups) => builder.with_row_groups(groups),
+            None => builder,
+        };
+        builder.build().at(path)
+    }
+}
+
+/// Whether a Parquet file has an encrypted footer.
+pub fn is_sealed(path: &Path) -> Result<bool> {
+    use std::io::Read as _;
+    let mut magic = [0u8; 4];
+    File::open(path).at(path)?.read_exact(&mut magic).at(path)?;
+    Ok(&magic == b"PARE")
+}
+
+fn wanted_groups(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    prune: &Prune<'_>,
+) -> parquet::errors::Result<Vec<usize>> {
+    let metadata = builder.metadata();
+    let converter = StatisticsConverter::try_new(prune.column, builder.schema(), builder.parquet_schema())?;
+    let least = converter.row_group_mins(metadata.row_groups())?;
+    let greatest = converter.row_group_maxes(metadata.row_groups())?;
+    let text = |array: &Arc<dyn Array>, i: usize| {
+        array.as_any().downcast_ref::<StringArray>().filter(|a| !a.is_null(i)).map(|a| a.value(i).to_owned())
+    };
+    Ok((0..metadata.num_row_groups())
+        .filter(|i| match (text(&least, *i), text(&greatest, *i)) {
+            (Some(least), Some(greatest)) => prune.wanted.range(least..=greatest).next().is_some(),
+            _ => true,
+        })
+        .collect())
+}
+
+/// Rows of one generation, read part by part.
+pub struct Rows {
+    table: &'static Table,
+    reader: Reader,
+    /// Still unopened, last first.
+    parts: Vec<PathBuf>,
+    /// Opened, last first.
+    open: Vec<ParquetRecordBatchReader>,
+    buffer: std::vec::IntoIter<Row>,
+}
+
+impl Rows {
+    fn fill(&mut self) -> Result<bool> {
+        loop {
+            if let Some(reader) = self.open.last_mut() {
+                match reader.next() {
+                    Some(batch) => {
+                        self.buffer = from_batch(&batch?)?.into_iter();
+                        return Ok(true);
+                    }
+                    None => {
+                        self.open.pop();
+                        continue;
+                    }
+                }
+            }
+            let Some(path) = self.parts.pop() else { return Ok(false) };
+            self.open.push(self.reader.open(self.table, &path, None)?);
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.buffer.next() {
+                return Some(Ok(row));
+            }
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Rows of cells, and their Arrow form by the declared schema of a table.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Date32Array, Date32Builder, Int32Array, Int32Builder, Int64Array,
+    Int64Builder, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray,
+    TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::{NaiveDate, NaiveDateTime};
+use sha2::{Digest, Sha256};
+use shikaku_schemas::tables::{ColumnType, Table};
+
+use crate::error::{Error, Result};
+use crate::time::{from_days, from_millis, to_days, to_millis};
+
+/// One value of a row. The order (null first) is the sort order of parts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub enum Cell {
+    #[default]
+    Null,
+    Text(String),
+    Bytes(Vec<u8>),
+    Int(i64),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Milliseconds since 1970-01-01, JST wall time.
+    Timestamp(i64),
+    List(Vec<i32>),
+}
+
+/// Cells in the order of the table's columns.
+pub type Row = Vec<Cell>;
+
+impl Cell {
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub fn date(date: NaiveDate) -> Self {
+        Self::Date(to_days(date))
+    }
+
+    pub fn timestamp(at: NaiveDateTime) -> Self {
+        Self::Timestamp(to_millis(at))
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    pub fn as_date(&self) -> Option<NaiveDate> {
+        match self {
+            Self::Date(days) => Some(from_days(*days)),
+            _ => None,
+        }
+    }
+
+    pub fn as_timestamp(&self) -> Option<NaiveDateTime> {
+        match self {
+            Self::Timestamp(millis) => Some(from_millis(*millis)),
+            _ => None,
+        }
+    }
+
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<String>> for Cell {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+impl From<i64> for Cell {
+    fn from(n: i64) -> Self {
+        Self::Int(n)
+    }
+}
+impl From<Option<i64>> for Cell {
+    fn from(n: Option<i64>) -> Self {
+        n.map_or(Self::Null, Self::Int)
+    }
+}
+impl From<NaiveDate> for Cell {
+    fn from(date: NaiveDate) -> Self {
+        Self::date(date)
+    }
+}
+impl From<Option<NaiveDate>> for Cell {
+    fn from(date: Option<NaiveDate>) -> Self {
+        date.map_or(Self::Null, Self::date)
+    }
+}
+impl From<NaiveDateTime> for Cell {
+    fn from(at: NaiveDateTime) -> Self {
+        Self::timestamp(at)
+    }
+}
+impl From<Option<NaiveDateTime>> for Cell {
+    fn from(at: Option<NaiveDateTime>) -> Self {
+        at.map_or(Self::Null, Self::timestamp)
+    }
+}
+
+/// Arrow schema of a table.
+pub fn arrow_schema(table: &Table) -> SchemaRef {
+    let fields: Vec<Field> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let kind = match column.kind() {
+                ColumnType::String => DataType::Utf8,
+                ColumnType::Binary => DataType::Binary,
+                ColumnType::Int64 => DataType::Int64,
+                ColumnType::Date => DataType::Date32,
+                ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),
+                ColumnType::ListInt32 => DataType::List(Arc::new(Field::new("item", DataType::Int32, true))),
+            };
+            Field::new(column.name(), kind, column.nullable())
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Columns of a batch from rows; a cell of another type than declared is an error that names the column.
+pub fn to_batch(table: &Table, rows: &[Row]) -> Result<RecordBatch> {
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(table.columns.len());
+    for (index, column) in table.columns.iter().enumerate() {
+        let wrong = || Error::failed(format!("table {}, column {}: a value has another type", table.name, column.name()));
+        macro_rules! fill {
+            ($builder:expr, $variant:ident, $value:ident => $append:expr) => {{
+                let mut builder = $builder;
+                for row in rows {
+                    match row.get(index) {
+                        Some(Cell::Null) => builder.append_null(),
+                        Some(Cell::$variant($value)) => builder.append_value($append),
+                        _ => return Err(wrong()),
+                    }
+                }
+                Arc::new(builder.finish())
+            }};
+        }
+        arrays.push(match column.kind() {
+            ColumnType::String => fill!(StringBuilder::new(), Text, v => v),
+            ColumnType::Binary => fill!(BinaryBuilder::new(), Bytes, v => v),
+            ColumnType::Int64 => fill!(Int64Builder::new(), Int, v => *v),
+            ColumnType::Date => fill!(Date32Builder::new(), Date, v => *v),
+            ColumnType::Timestamp => fill!(TimestampMillisecondBuilder::new(), Timestamp, v => *v),
+            ColumnType::ListInt32 => {
+                let mut builder = ListBuilder::new(Int32Builder::new());
+                for row in rows {
+                    match row.get(index) {
+                        Some(Cell::Null) => builder.append(false),
+                        Some(Cell::List(items)) => {
+                            builder.values().append_slice(items);
+                            builder.append(true);
+                        }
+                        _ => return Err(wrong()),
+                    }
+                }
+                Arc::new(builder.finish())
+            }
+        });
+    }
+    Ok(RecordBatch::try_new(arrow_schema(table), arrays)?)
+}
+
+/// Rows of a batch that was read whole (all columns of the table, in order).
+pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = vec![Vec::with_capacity(batch.num_columns()); batch.num_rows()];
+    for (index, array) in batch.columns().iter().enumerate() {
+        macro_rules! take {
+            ($kind:ty, $array:ident, $i:ident => $cell:expr) => {{
+                let Some($array) = array.as_any().downcast_ref::<$kind>() else {
+                    return Err(Error::integrity(format!("column {index} has an unexpected type")));
+                };
+                for ($i, row) in rows.iter_mut().enumerate() {
+                    row.push(if $array.is_null($i) { Cell::Null } else { $cell });
+                }
+            }};
+        }
+        match array.data_type() {
+            DataType::Utf8 => take!(StringArray, a, i => Cell::Text(a.value(i).to_owned())),
+            DataType::Binary => take!(BinaryArray, a, i => Cell::Bytes(a.value(i).to_vec())),
+            DataType::Int64 => take!(Int64Array, a, i => Cell::Int(a.value(i))),
+            DataType::Date32 => take!(Date32Array, a, i => Cell::Date(a.value(i))),
+            DataType::Timestamp(..) => take!(TimestampMillisecondArray, a, i => Cell::Timestamp(a.value(i))),
+            DataType::List(_) => take!(ListArray, a, i => Cell::List(list_items(a, i)?)),
+            other => return Err(Error::integrity(format!("column {index} has the type {other}"))),
+        }
+    }
+    Ok(rows)
+}
+
+fn list_items(array: &ListArray, index: usize) -> Result<Vec<i32>> {
+    let items = array.value(index);
+    let numbers = items.as_any().downcast_ref::<Int32Array>();
+    numbers.map(|n| n.values().to_vec()).ok_or_else(|| Error::integrity("a list holds no 32-bit integers"))
+}
+
+/// Digest of row contents, independent of encryption and file layout.
+#[derive(Default)]
+pub struct ContentDigest(Sha256);
+
+impl ContentDigest {
+    pub fn add(&mut self, row: &[Cell]) {
+        for cell in row {
+            match cell {
+                Cell::Null => self.0.update([0]),
+                Cell::Text(text) => self.bytes(1, text.as_bytes()),
+                Cell::Bytes(bytes) => self.bytes(2, bytes),
+                Cell::Int(n) => self.bytes(3, &n.to_le_bytes()),
+                Cell::Date(n) => self.bytes(4, &n.to_le_bytes()),
+                Cell::Timestamp(n) => self.bytes(5, &n.to_le_bytes()),
+                Cell::List(items) => {
+                    self.bytes(6, &items.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+                }
+            }
+        }
+    }
+
+    fn bytes(&mut self, kind: u8, bytes: &[u8]) {
+        self.0.update([kind]);
+        self.0.update(bytes.len().to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> String {
+        crate::digest::hex(&self.0.finalize())
+    }
+}

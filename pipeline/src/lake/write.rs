@@ -1,0 +1,146 @@
+//! Writing Parquet parts: zstd, sorted rows, page index, statistics, bloom filters on lookup keys; encrypted when the table
+//! is restricted and keys are configured (uniform AES-256, PKMT1 metadata, no AAD prefix: libs.md §a).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::encryption::encrypt::FileEncryptionProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use shikaku_schemas::tables::Table;
+
+use super::row::{ContentDigest, Row, arrow_schema, to_batch};
+use crate::digest;
+use crate::error::{At, Error, Result};
+use crate::keys::{Entropy, Keys};
+
+/// Rows of a row group (design.md §3).
+const ROW_GROUP: usize = 1 << 20;
+/// Rows of a part: four row groups, so that a part stays below a gigabyte.
+const PART_ROWS: usize = 4 * ROW_GROUP;
+/// Rows turned into one Arrow batch; bounds what the writer holds in row form.
+const BATCH: usize = 1 << 14;
+/// Columns that are looked up by value, wherever they stand.
+const LOOKUP: [&str; 3] = ["serial", "link_no", "number_key"];
+
+/// How a restricted table is sealed.
+#[derive(Clone, Copy)]
+pub struct Sealing<'a> {
+    pub keys: &'a Keys,
+    pub entropy: &'a dyn Entropy,
+}
+
+/// A finished part.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub path: PathBuf,
+    pub rows: i64,
+    pub bytes: i64,
+    pub sha256: String,
+}
+
+/// Writes one generation's folder: rows in, `part-00000.parquet` … out.
+pub struct TableWriter<'a> {
+    table: &'static Table,
+    dir: PathBuf,
+    sealing: Option<Sealing<'a>>,
+    pending: Vec<Row>,
+    open: Option<(ArrowWriter<File>, PathBuf, usize)>,
+    parts: Vec<(PathBuf, i64)>,
+    digest: ContentDigest,
+    rows: i64,
+}
+
+impl<'a> TableWriter<'a> {
+    pub fn create(table: &'static Table, dir: PathBuf, sealing: Option<Sealing<'a>>) -> Result<Self> {
+        std::fs::create_dir_all(&dir).at(&dir)?;
+        let sealing = sealing.filter(|_| table.restricted);
+        let digest = ContentDigest::default();
+        Ok(Self { table, dir, sealing, pending: Vec::new(), open: None, parts: Vec::new(), digest, rows: 0 })
+    }
+
+    pub fn push(&mut self, row: Row) -> Result<()> {
+        self.digest.add(&row);
+        self.rows += 1;
+        self.pending.push(row);
+        if self.pending.len() >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let batch = to_batch(self.table, &self.pending)?;
+        let count = self.pending.len();
+        self.pending.clear();
+        let (mut writer, path, rows) = match self.open.take() {
+            Some(open) => open,
+            None => self.open_part()?,
+        };
+        writer.write(&batch).at(&path)?;
+        if rows + count >= PART_ROWS {
+            return self.close(writer, path, rows + count);
+        }
+        self.open = Some((writer, path, rows + count));
+        Ok(())
+    }
+
+    fn open_part(&self) -> Result<(ArrowWriter<File>, PathBuf, usize)> {
+        let path = self.dir.join(format!("part-{:05}.parquet", self.parts.len()));
+        let file = File::create_new(&path).at(&path)?;
+        let properties = properties(self.table, self.sealing)?;
+        let writer = ArrowWriter::try_new(file, arrow_schema(self.table), Some(properties)).at(&path)?;
+        Ok((writer, path, 0))
+    }
+
+    fn close(&mut self, writer: ArrowWriter<File>, path: PathBuf, rows: usize) -> Result<()> {
+        let mut writer = writer;
+        writer.finish().at(&path)?;
+        writer.inner().sync_all().at(&path)?;
+        let rows = i64::try_from(rows).map_err(|_| Error::failed("a part has too many rows"))?;
+        self.parts.push((path, rows));
+        Ok(())
+    }
+
+    /// Ends the folder: parts with their digests, row count, content digest. A folder without rows has one empty part.
+    pub fn finish(mut self) -> Result<(Vec<Part>, i64, String)> {
+        self.flush()?;
+        if self.open.is_none() && self.parts.is_empty() {
+            self.open = Some(self.open_part()?);
+        }
+        if let Some((writer, path, rows)) = self.open.take() {
+            self.close(writer, path, rows)?;
+        }
+        let mut parts = Vec::new();
+        for (path, rows) in std::mem::take(&mut self.parts) {
+            let (sha256, bytes) = digest::sha256_file(&path)?;
+            let bytes = i64::try_from(bytes).map_err(|_| Error::failed("a part is too large"))?;
+            parts.push(Part { path, rows, bytes, sha256 });
+        }
+        Ok((parts, self.rows, self.digest.finish()))
+    }
+}
+
+fn properties(table: &Table, sealing: Option<Sealing<'_>>) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(3).at(Path::new(&table.name))?;
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Page);
+    if table.restricted {
+        for name in LOOKUP.iter().filter(|name| table.index(name).is_some()) {
+            builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(*name), true);
+        }
+    }
+    if let Some(sealing) = sealing {
+        let (key, metadata) = sealing.keys.new_data_key(sealing.entropy)?;
+        let properties = FileEncryptionProperties::builder(key.to_vec())
+            .with_footer_key_metadata(metadata)
+            .build()
+            .at(Path::new(&table.name))?;
+        builder = builder.with_file_encryption_properties(properties);
+    }
+    Ok(builder.build())
+}

@@ -1,0 +1,136 @@
+//! What can happen, as it is chained. Texts only; no personal data: inputs are named by digest and file name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lake::Generation;
+
+/// One run: a job with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRow {
+    pub run_id: String,
+    pub job: String,
+    /// `YYYY-MM-DD`.
+    pub business_date: String,
+    /// JSON object, keys sorted.
+    pub parameters: String,
+    pub code_version: String,
+    pub config_digest: String,
+}
+
+/// One input of a run and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRow {
+    pub sha256: String,
+    /// File name as received.
+    pub name: String,
+    pub kind: String,
+    pub origin: Option<String>,
+    pub receipt_no: Option<i64>,
+    pub bytes: i64,
+    /// accepted, rejected, quarantined, refused.
+    pub state: String,
+    /// Code of a whole-file rejection.
+    pub code: Option<String>,
+    pub rows_read: i64,
+    pub rows_accepted: i64,
+    pub rows_rejected: i64,
+    pub rows_duplicate: i64,
+    /// Place below the lake; none when quarantined.
+    pub landing: Option<String>,
+    /// Recorded time of the night.
+    pub landed_at: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RejectionRow {
+    pub sha256: String,
+    pub code: String,
+    pub severity: String,
+    pub count: i64,
+}
+
+/// One file that a run published.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OutputRow {
+    /// `lake/…` or `outbox/…`.
+    pub path: String,
+    pub sha256: String,
+    pub bytes: i64,
+    pub rows: Option<i64>,
+    pub content_digest: Option<String>,
+    pub table_name: Option<String>,
+    pub partition: Option<String>,
+}
+
+/// What becomes of an inbox file once its run is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Path below the inbox.
+    pub from: String,
+    pub sha256: String,
+    /// New path below the inbox; none = removed (its bytes have landed).
+    pub to: Option<String>,
+}
+
+/// One published folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationRow {
+    pub table: String,
+    pub partition: String,
+    pub dir: String,
+    pub rows: i64,
+    pub content_digest: String,
+}
+
+impl GenerationRow {
+    pub fn at(self, set_id: i64) -> Generation {
+        let Self { table, partition, dir, rows, content_digest } = self;
+        Generation { table, partition, set_id, dir, rows, content_digest }
+    }
+}
+
+/// Everything that a committed run made true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    pub run_id: String,
+    /// Set of generations; none when the run wrote no table.
+    pub set_id: Option<i64>,
+    /// done, or done_with_rejections.
+    pub outcome: String,
+    pub inputs: Vec<InputRow>,
+    pub rejections: Vec<RejectionRow>,
+    pub outputs: Vec<OutputRow>,
+    pub generations: Vec<GenerationRow>,
+    /// (name, key, value): small state that later runs read.
+    pub facts: Vec<(String, String, String)>,
+    pub moves: Vec<Move>,
+}
+
+/// One event of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    LakeCreated { encrypted: bool },
+    RunStarted { run: RunRow, at: String },
+    RunCommitted(Committed),
+    RunPublished { run_id: String, at: String },
+    RunFailed { run_id: String, error: String, at: String },
+    /// The same run was asked for again and changed nothing.
+    RunRepeated { run_id: String, at: String },
+    /// An operator let held files go, or overrode a refusal.
+    Fact { name: String, key: String, value: String, at: String },
+}
+
+impl Event {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::LakeCreated { .. } => "lake_created",
+            Self::RunStarted { .. } => "run_started",
+            Self::RunCommitted(_) => "run_committed",
+            Self::RunPublished { .. } => "run_published",
+            Self::RunFailed { .. } => "run_failed",
+            Self::RunRepeated { .. } => "run_repeated",
+            Self::Fact { .. } => "fact",
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Events → tables. The only place that writes a projection, used by the live ledger and by `audit verify`.
+
+use sqlx::{Any, AnyConnection, AssertSqlSafe, query::Query};
+
+use super::event::{Committed, Event};
+use crate::error::Result;
+
+/// A statement of the program: one of the constants or formats below, never input.
+fn statement(sql: &str) -> Query<'static, Any, sqlx::any::AnyArguments> {
+    sqlx::query(AssertSqlSafe(sql.to_owned()))
+}
+
+/// Applies one event to the projections.
+pub async fn project(connection: &mut AnyConnection, event: &Event) -> Result<()> {
+    match event {
+        Event::LakeCreated { encrypted } => {
+            set_fact(connection, "lake", "encrypted", if *encrypted { "1" } else { "0" }).await?;
+        }
+        Event::RunStarted { run, at } => {
+            // A run that failed or was cut off may start again under the same id.
+            statement("DELETE FROM run WHERE run_id = $1").bind(run.run_id.clone()).execute(&mut *connection).await?;
+            statement(
+                "INSERT INTO run (run_id, job, business_date, parameters, code_version, config_digest, status, started_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, 'started', $7)",
+            )
+            .bind(run.run_id.clone())
+            .bind(run.job.clone())
+            .bind(run.business_date.clone())
+            .bind(run.parameters.clone())
+            .bind(run.code_version.clone())
+            .bind(run.config_digest.clone())
+            .bind(at.clone())
+            .execute(&mut *connection)
+            .await?;
+        }
+        Event::RunCommitted(committed) => commit(connection, committed).await?,
+        Event::RunPublished { run_id, at } => end(connection, run_id, "published", at, None).await?,
+        Event::RunFailed { run_id, error, at } => end(connection, run_id, "failed", at, Some(error)).await?,
+        Event::RunRepeated { .. } => {}
+        Event::Fact { name, key, value, .. } => set_fact(connection, name, key, value).await?,
+    }
+    Ok(())
+}
+
+async fn end(connection: &mut AnyConnection, run_id: &str, status: &str, at: &str, error: Option<&str>) -> Result<()> {
+    statement("UPDATE run SET status = $1, finished_at = $2, error = $3 WHERE run_id = $4")
+        .bind(status.to_owned())
+        .bind(at.to_owned())
+        .bind(error.map(str::to_owned))
+        .bind(run_id.to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn set_fact(connection: &mut AnyConnection, name: &str, key: &str, value: &str) -> Result<()> {
+    statement(
+        "INSERT INTO fact (name, key, value) VALUES ($1, $2, $3) \
+         ON CONFLICT (name, key) DO UPDATE SET value = excluded.value",
+    )
+    .bind(name.to_owned())
+    .bind(key.to_owned())
+    .bind(value.to_owned())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
+    statement("UPDATE run SET status = 'committed', set_id = $1, outcome = $2 WHERE run_id = $3")
+        .bind(c.set_id)
+        .bind(c.outcome.clone())
+        .bind(c.run_id.clone())
+        .execute(&mut *connection)
+        .await?;
+    for i in &c.inputs {
+        statement(
+            "INSERT INTO run_input (run_id, sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
+             rows_accepted, rows_rejected, rows_duplicate, landing, landed_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        )
+        .bind(c.run_id.clone())
+        .bind(i.sha256.clone())
+        .bind(i.name.clone())
+        .bind(i.kind.clone())
+        .bind(i.origin.clone())
+        .bind(i.receipt_no)
+        .bind(i.bytes)
+        .bind(i.state.clone())
+        .bind(i.code.clone())
+        .bind(i.rows_read)
+        .bind(i.rows_accepted)
+        .bind(i.rows_rejected)
+        .bind(i.rows_duplicate)
+        .bind(i.landing.clone())
+        .bind(i.landed_at.clone())
+        .execute(&mut *connection)
+        .await?;
+    }
+    for r in &c.rejections {
+        statement("INSERT INTO rejection (run_id, sha256, code, severity, count) VALUES ($1, $2, $3, $4, $5)")
+            .bind(c.run_id.clone())
+            .bind(r.sha256.clone())
+            .bind(r.code.clone())
+            .bind(r.severity.clone())
+            .bind(r.count)
+            .execute(&mut *connection)
+            .await?;
+    }
+    for o in &c.outputs {
+        statement(
+            "INSERT INTO run_output (run_id, path, sha256, bytes, rows, content_digest, table_name, partition) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(c.run_id.clone())
+        .bind(o.path.clone())
+        .bind(o.sha256.clone())
+        .bind(o.bytes)
+        .bind(o.rows)
+        .bind(o.content_digest.clone())
+        .bind(o.table_name.clone())
+        .bind(o.partition.clone())
+        .execute(&mut *connection)
+        .await?;
+    }
+    for g in &c.generations {
+        statement(
+            "INSERT INTO generation (table_name, partition, set_id, dir, run_id, rows, content_digest) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(g.table.clone())
+        .bind(g.partition.clone())
+        .bind(c.set_id)
+        .bind(g.dir.clone())
+        .bind(c.run_id.clone())
+        .bind(g.rows)
+        .bind(g.content_digest.clone())
+        .execute(&mut *connection)
+        .await?;
+    }
+    for (name, key, value) in &c.facts {
+        set_fact(connection, name, key, value).await?;
+    }
+    Ok(())
+}

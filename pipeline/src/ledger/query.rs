@@ -1,0 +1,206 @@
+//! What readers ask of the ledger.
+
+use serde::Serialize;
+
+use super::event::InputRow;
+use super::{Event, Ledger};
+use crate::error::{Error, Result};
+use crate::lake::Generation;
+
+/// A run as `runs list` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunStatus {
+    pub run_id: String,
+    pub job: String,
+    pub business_date: String,
+    pub parameters: String,
+    pub code_version: String,
+    pub config_digest: String,
+    pub status: String,
+    pub set_id: Option<i64>,
+    pub started_at: String,
+    pub finished_at: Option<String>,
+    pub outcome: Option<String>,
+    pub error: Option<String>,
+}
+
+fn number(cell: &Option<String>) -> i64 {
+    cell.as_deref().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+fn text(cell: &Option<String>) -> String {
+    cell.clone().unwrap_or_default()
+}
+
+impl Ledger {
+    /// Runs in order of their start, the newest last.
+    pub fn runs(&self) -> Result<Vec<RunStatus>> {
+        let rows = self.text_rows(
+            "SELECT run_id, job, business_date, parameters, code_version, config_digest, status, \
+             CAST(set_id AS TEXT), started_at, finished_at, outcome, error FROM run ORDER BY started_at, set_id, run_id",
+            &[],
+        )?;
+        Ok(rows
+            .iter()
+            .map(|r| RunStatus {
+                run_id: text(&r[0]),
+                job: text(&r[1]),
+                business_date: text(&r[2]),
+                parameters: text(&r[3]),
+                code_version: text(&r[4]),
+                config_digest: text(&r[5]),
+                status: text(&r[6]),
+                set_id: r[7].as_deref().and_then(|n| n.parse().ok()),
+                started_at: text(&r[8]),
+                finished_at: r[9].clone(),
+                outcome: r[10].clone(),
+                error: r[11].clone(),
+            })
+            .collect())
+    }
+
+    /// The run of that id, or of the one id that starts so.
+    pub fn run(&self, id: &str) -> Result<RunStatus> {
+        let mut found: Vec<RunStatus> = self.runs()?.into_iter().filter(|r| r.run_id.starts_with(id)).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(run), true) => Ok(run),
+            (Some(_), false) => Err(Error::usage(format!("several runs start with {id}"))),
+            (None, _) => Err(Error::usage(format!("no run {id}"))),
+        }
+    }
+
+    /// Inputs of one run, or of all.
+    pub fn inputs(&self, run_id: Option<&str>) -> Result<Vec<(String, InputRow)>> {
+        let filter = if run_id.is_some() { "WHERE run_id = $1" } else { "" };
+        let rows = self.text_rows(
+            &format!(
+                "SELECT run_id, sha256, name, kind, origin, CAST(receipt_no AS TEXT), CAST(bytes AS TEXT), state, code, \
+                 CAST(rows_read AS TEXT), CAST(rows_accepted AS TEXT), CAST(rows_rejected AS TEXT), \
+                 CAST(rows_duplicate AS TEXT), landing, landed_at FROM run_input {filter} ORDER BY run_id, sha256"
+            ),
+            run_id.as_slice(),
+        )?;
+        Ok(rows
+            .iter()
+            .map(|r| {
+                let input = InputRow {
+                    sha256: text(&r[1]),
+                    name: text(&r[2]),
+                    kind: text(&r[3]),
+                    origin: r[4].clone(),
+                    receipt_no: r[5].as_deref().and_then(|n| n.parse().ok()),
+                    bytes: number(&r[6]),
+                    state: text(&r[7]),
+                    code: r[8].clone(),
+                    rows_read: number(&r[9]),
+                    rows_accepted: number(&r[10]),
+                    rows_rejected: number(&r[11]),
+                    rows_duplicate: number(&r[12]),
+                    landing: r[13].clone(),
+                    landed_at: text(&r[14]),
+                };
+                (text(&r[0]), input)
+            })
+            .collect())
+    }
+
+    /// Whether bytes of this digest were taken in before and so change nothing now. A file whose origin was not registered
+    /// (`400005`) is looked at again, since the master may have it by now.
+    pub fn is_known_input(&self, sha256: &str) -> Result<bool> {
+        let rows = self.text_rows(
+            "SELECT run_id FROM run_input WHERE sha256 = $1 AND state NOT IN ('refused', 'held') AND (code IS NULL OR code <> '400005') \
+             AND run_id IN (SELECT run_id FROM run WHERE status = 'published') LIMIT 1",
+            &[sha256],
+        )?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Code counts: (run, sha256, code, severity, count).
+    pub fn rejections(&self, run_id: &str) -> Result<Vec<(String, String, String, i64)>> {
+        let rows = self.text_rows(
+            "SELECT sha256, code, severity, CAST(count AS TEXT) FROM rejection WHERE run_id = $1 ORDER BY sha256, code",
+            &[run_id],
+        )?;
+        Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]), text(&r[2]), number(&r[3]))).collect())
+    }
+
+    /// Published files of one run, or of all: (path, sha256).
+    pub fn outputs(&self, run_id: Option<&str>) -> Result<Vec<(String, String)>> {
+        let (filter, binds) = match &run_id {
+            Some(id) => ("run_id = $1", std::slice::from_ref(id)),
+            None => ("run_id IN (SELECT run_id FROM run WHERE status = 'published')", [].as_slice()),
+        };
+        let sql = format!("SELECT path, sha256 FROM run_output WHERE {filter} ORDER BY path");
+        Ok(self.text_rows(&sql, binds)?.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
+    }
+
+    /// All generations of published runs.
+    pub fn generations(&self) -> Result<Vec<Generation>> {
+        let rows = self.text_rows(
+            "SELECT table_name, partition, CAST(set_id AS TEXT), dir, CAST(rows AS TEXT), content_digest FROM generation \
+             WHERE run_id IN (SELECT run_id FROM run WHERE status = 'published') ORDER BY set_id, table_name, partition",
+            &[],
+        )?;
+        Ok(rows
+            .iter()
+            .map(|r| Generation {
+                table: text(&r[0]),
+                partition: text(&r[1]),
+                set_id: number(&r[2]),
+                dir: text(&r[3]),
+                rows: number(&r[4]),
+                content_digest: text(&r[5]),
+            })
+            .collect())
+    }
+
+    /// Newest committed set.
+    pub fn last_set(&self) -> Result<i64> {
+        let rows = self.text_rows("SELECT CAST(COALESCE(MAX(set_id), 0) AS TEXT) FROM generation", &[])?;
+        Ok(rows.first().map_or(0, |r| number(&r[0])))
+    }
+
+    pub fn fact(&self, name: &str, key: &str) -> Result<Option<String>> {
+        let rows = self.text_rows("SELECT value FROM fact WHERE name = $1 AND key = $2", &[name, key])?;
+        Ok(rows.into_iter().next().and_then(|mut r| r.pop().flatten()))
+    }
+
+    /// All facts of a name: (key, value) in key order.
+    pub fn facts(&self, name: &str) -> Result<Vec<(String, String)>> {
+        let rows = self.text_rows("SELECT key, value FROM fact WHERE name = $1 ORDER BY key", &[name])?;
+        Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
+    }
+
+    /// Runs that are committed but not published, with what they committed and the hash of that event.
+    pub fn unpublished(&self) -> Result<Vec<(super::event::Committed, String)>> {
+        let rows = self.text_rows("SELECT run_id FROM run WHERE status = 'committed'", &[])?;
+        let open: Vec<String> = rows.iter().map(|r| text(&r[0])).collect();
+        let mut found = Vec::new();
+        for event in self.events()?.into_iter().filter(|e| e.kind == "run_committed") {
+            if let Event::RunCommitted(committed) = serde_json::from_str(&event.body)?
+                && open.contains(&committed.run_id)
+            {
+                found.push((committed, event.hash));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Head of the chain.
+    pub fn head(&self) -> Result<(i64, String)> {
+        let rows = self.text_rows("SELECT CAST(seq AS TEXT), hash FROM event ORDER BY seq DESC LIMIT 1", &[])?;
+        Ok(rows.first().map_or((0, super::GENESIS.to_owned()), |r| (number(&r[0]), text(&r[1]))))
+    }
+}
+
+impl Ledger {
+    /// State of an input by its digest: the newest run's.
+    pub fn input_state(&self, sha256: &str) -> Result<Option<String>> {
+        let rows = self.text_rows(
+            "SELECT i.state FROM run_input i JOIN run r ON r.run_id = i.run_id WHERE i.sha256 = $1 \
+             AND r.status = 'published' ORDER BY r.started_at DESC LIMIT 1",
+            &[sha256],
+        )?;
+        Ok(rows.first().map(|r| text(&r[0])))
+    }
+}

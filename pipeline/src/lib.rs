@@ -1,0 +1,24 @@
+//! The stages of the shikaku batch as a library: bytes → records → checked → history → lake → reroute, fees, stats → files.
+//!
+//! No clock and no randomness: both are passed in ([`time::BusinessDate`], [`keys::Entropy`]). No printing. Data goes one
+//! way, in the order of the modules below; `ledger` stands beside.
+
+pub mod calendar;
+pub mod check;
+pub mod config;
+pub mod delimited;
+pub mod digest;
+pub mod error;
+pub mod history;
+pub mod inbox;
+pub mod keys;
+pub mod lake;
+pub mod ledger;
+pub mod masters;
+pub mod outbox;
+pub mod read;
+pub mod store;
+pub mod text;
+pub mod time;
+
+pub use error::{Error, Result};

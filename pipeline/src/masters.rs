@@ -1,0 +1,320 @@
+//! Masters (保険者・医療機関・祝日・保険者定義): taken whole or not at all, read by every other job.
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use serde::Deserialize;
+use shikaku_schemas::layout::{self, Layout};
+use shikaku_schemas::tables;
+
+use crate::check::{self, Finding, Value};
+use crate::config::{Config, LossDay};
+use crate::error::{Error, Result};
+use crate::inbox::Input;
+use crate::lake::read::Reader;
+use crate::lake::row::{Cell, Row};
+use crate::ledger::InputRow;
+use crate::outbox::{self, RecordKeys, ResultFile};
+use crate::read::master::{self, Kind};
+use crate::store::Stage;
+use crate::text::cp932::Encoding;
+
+/// One 保険者番号 of the insurer master.
+#[derive(Debug, Clone)]
+pub struct Insurer {
+    pub insurer_code: String,
+    pub scheme: String,
+    pub name: String,
+    pub abolished_on: Option<NaiveDate>,
+}
+
+/// One medical institution.
+#[derive(Debug, Clone)]
+pub struct Institution {
+    pub name: String,
+    pub prefecture_code: String,
+    pub municipality_code: Option<String>,
+    pub medical_area_code: Option<String>,
+    pub size_class: Option<String>,
+}
+
+/// How one insurer's files are read.
+#[derive(Debug, Clone, Default)]
+pub struct Definition {
+    pub encoding: Encoding,
+    pub loss_day: Option<LossDay>,
+    pub allow_number_like_my_number: bool,
+    /// field → (local value → ours)
+    pub code_maps: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// All masters as of a snapshot.
+#[derive(Debug, Default)]
+pub struct Masters {
+    pub insurers: BTreeMap<String, Insurer>,
+    pub schemes: BTreeMap<String, String>,
+    pub holder_names: BTreeMap<String, String>,
+    pub institutions: BTreeMap<String, Institution>,
+    pub definitions: BTreeMap<String, Definition>,
+    pub holidays: BTreeMap<NaiveDate, String>,
+}
+
+impl Masters {
+    pub fn load(reader: &Reader) -> Result<Self> {
+        let mut masters = Self::default();
+        let text = |cell: &Cell| cell.as_text().unwrap_or_default().to_owned();
+        let maybe = |cell: &Cell| cell.as_text().map(str::to_owned);
+        for row in reader.current(tables::of("insurer"))? {
+            let code = text(&row[0]);
+            masters.schemes.insert(code.clone(), text(&row[2]));
+            masters.holder_names.insert(code.clone(), text(&row[1]));
+            let insurer = Insurer {
+                insurer_code: code,
+                scheme: text(&row[2]),
+                name: text(&row[4]),
+                abolished_on: row[8].as_date(),
+            };
+            masters.insurers.insert(text(&row[3]), insurer);
+        }
+        for row in reader.current(tables::of("institution"))? {
+            let institution = Institution {
+                name: text(&row[1]),
+                prefecture_code: text(&row[2]),
+                municipality_code: maybe(&row[3]),
+                medical_area_code: maybe(&row[4]),
+                size_class: maybe(&row[6]),
+            };
+            masters.institutions.insert(text(&row[0]), institution);
+        }
+        for row in reader.current(tables::of("insurer_definition"))? {
+            let definition = Definition {
+                encoding: if text(&row[1]) == "utf-8" { Encoding::Utf8 } else { Encoding::Cp932 },
+                loss_day: row[2].as_text().and_then(LossDay::parse),
+                allow_number_like_my_number: row[3].as_int() == Some(1),
+                code_maps: serde_json::from_str(&text(&row[4]))?,
+            };
+            masters.definitions.insert(text(&row[0]), definition);
+        }
+        for row in reader.current(tables::of("holiday"))? {
+            if let Some(date) = row[0].as_date() {
+                masters.holidays.insert(date, text(&row[1]));
+            }
+        }
+        Ok(masters)
+    }
+
+    /// Definition of an insurer code; the default where none is given.
+    pub fn definition(&self, insurer_code: &str) -> Definition {
+        self.definitions.get(insurer_code).cloned().unwrap_or_default()
+    }
+
+    pub fn scheme(&self, insurer_code: &str) -> &str {
+        self.schemes.get(insurer_code).map_or("", String::as_str)
+    }
+
+    /// Loss-day rule: per insurer code, then per 制度, then global (answers.md).
+    pub fn loss_day(&self, config: &Config, insurer_code: &str) -> LossDay {
+        let own = self.definitions.get(insurer_code).and_then(|d| d.loss_day);
+        own.or_else(|| config.coverage.loss_day_by_scheme.get(self.scheme(insurer_code)).copied())
+            .unwrap_or(config.coverage.loss_day)
+    }
+
+    /// 審査支払機関 that an insurer's claims go through: 国保 and 後期高齢 by 国保連合会 (2), all others by 支払基金 (1).
+    pub fn payer_of(&self, insurer_no: &str) -> &'static str {
+        let scheme = self.insurers.get(insurer_no).map(|i| i.scheme.as_str());
+        let by_number = insurer_no.starts_with("00") || insurer_no.starts_with("39") || insurer_no.starts_with("67");
+        match scheme {
+            Some("05" | "06" | "07") => "2",
+            None if by_number => "2",
+            _ => "1",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefinitionToml {
+    #[serde(default)]
+    encoding: Encoding,
+    loss_day: Option<LossDay>,
+    #[serde(default)]
+    allow_number_like_my_number: bool,
+    #[serde(default)]
+    code_maps: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Takes in master files; each replaces its table. One bad row refuses the file and leaves the table as it was.
+pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
+    let mut tables_written: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
+    let mut ordered: Vec<&Input> = inputs.iter().collect();
+    // Two files of one master in a night: the later name holds, whatever the order of arrival.
+    ordered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
+    for input in ordered {
+        let opened = master::open(&input.path)?;
+        let outcome = match &opened {
+            master::Opened::Refused(code) => Outcome::refused(code),
+            master::Opened::Rows { kind: Kind::Holidays, rows } => holidays(rows),
+            master::Opened::Rows { kind, rows } => checked_rows(kind, rows)?,
+            master::Opened::Definitions(text) => definitions(text),
+        };
+        let mut code = outcome.code;
+        if let (None, Some((table, rows))) = (code, outcome.rows) {
+            tables_written.insert(table, rows);
+        } else if code.is_none() {
+            code = Some("400302");
+        }
+        let findings: Vec<Finding> = code.map(Finding::of).into_iter().collect();
+        let mut result = ResultFile::new(Encoding::Utf8, None);
+        result.record(&RecordKeys::default(), &findings)?;
+        for (keys, findings) in &outcome.findings {
+            result.record(keys, findings)?;
+        }
+        stage.outbox(&outbox::result_path(Some("masters"), input), &result.finish()?)?;
+        let accepted = if code.is_none() { outcome.read } else { 0 };
+        if let Some(code) = code {
+            stage.reject(&input.sha256, code, "error", 1);
+        }
+        let landing = Some(stage.land(input)?);
+        stage.inputs.push(InputRow {
+            sha256: input.sha256.clone(),
+            name: input.name.clone(),
+            kind: "MASTER".to_owned(),
+            origin: None,
+            receipt_no: None,
+            bytes: input.bytes,
+            state: if code.is_none() { "accepted" } else { "rejected" }.to_owned(),
+            code: code.map(str::to_owned),
+            rows_read: outcome.read,
+            rows_accepted: accepted,
+            rows_rejected: outcome.read - accepted,
+            rows_duplicate: 0,
+            landing,
+            landed_at: stage.recorded_at().to_string(),
+        });
+    }
+    for (name, rows) in tables_written {
+        stage.write_rows(tables::of(name), "", rows)?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Outcome {
+    code: Option<&'static str>,
+    read: i64,
+    rows: Option<(&'static str, Vec<Row>)>,
+    findings: Vec<(RecordKeys, Vec<Finding>)>,
+}
+
+impl Outcome {
+    fn refused(code: &'static str) -> Self {
+        Self { code: Some(code), ..Self::default() }
+    }
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn checked_rows(kind: &Kind, rows: &[Vec<Vec<u8>>]) -> Result<Outcome> {
+    let (table, layout) = match kind {
+        Kind::Insurers => ("insurer", layout::of("INSURERS")),
+        Kind::Institutions => ("institution", layout::of("INSTITUTIONS")),
+        Kind::Holidays => return Err(Error::failed("holidays have no layout")),
+    };
+    let mut outcome = Outcome { read: count(rows.len()), ..Outcome::default() };
+    let mut out = Vec::with_capacity(rows.len());
+    let mut seen = std::collections::BTreeSet::new();
+    let unique = layout.fields.iter().position(|f| f.unique).unwrap_or(0);
+    for (number, fields) in (1u64..).zip(rows) {
+        let (values, mut findings) = check_master_row(layout, fields);
+        if !values[unique].is_blank() && !seen.insert(values[unique].text().to_owned()) {
+            findings.push(Finding::field(layout, unique, shikaku_schemas::messages::FieldRule::Unique));
+        }
+        if check::worst(&findings) == shikaku_schemas::messages::Severity::Error {
+            outcome.findings.push((RecordKeys { record_no: number.to_string(), ..RecordKeys::default() }, findings));
+        }
+        out.push(cells(layout, table, &values));
+    }
+    if outcome.findings.is_empty() {
+        outcome.rows = Some((table, out));
+    } else {
+        outcome.code = Some("400302");
+    }
+    Ok(outcome)
+}
+
+fn check_master_row(layout: &'static Layout, fields: &[Vec<u8>]) -> (Vec<Value>, Vec<Finding>) {
+    let ends: Vec<usize> = fields
+        .iter()
+        .scan(0, |end, f| {
+            *end += f.len();
+            Some(*end)
+        })
+        .collect();
+    let data = fields.concat();
+    let record = crate::read::records::RawRecord::new(&data, &ends, 0, 0);
+    let context = check::Context {
+        layout,
+        encoding: Encoding::Utf8,
+        created: NaiveDateTime::MAX,
+        scheme: "",
+        allow_number_like_my_number: true,
+        code_maps: None,
+    };
+    check::field::check_fields(&context, &record, 0)
+}
+
+fn cells(layout: &Layout, table: &str, values: &[Value]) -> Row {
+    layout
+        .fields
+        .iter()
+        .zip(values)
+        .map(|(field, value)| match value {
+            Value::Blank => Cell::Null,
+            Value::Date(date) => Cell::date(*date),
+            Value::Timestamp(at) => Cell::timestamp(*at),
+            Value::Text(text) if table == "institution" && field.name == "beds" => text.parse().ok().map(Cell::Int).unwrap_or_default(),
+            Value::Text(text) => Cell::text(text),
+        })
+        .collect()
+}
+
+fn holidays(rows: &[Vec<Vec<u8>>]) -> Outcome {
+    let mut outcome = Outcome { read: count(rows.len()), ..Outcome::default() };
+    let mut out = Vec::new();
+    for fields in rows {
+        let date = fields.first().and_then(|f| crate::calendar::parse_slash_date(f));
+        let name = fields.get(1).and_then(|f| Encoding::Cp932.decode(f).ok().map(std::borrow::Cow::into_owned));
+        match (date, name, fields.len()) {
+            (Some(date), Some(name), 2) => out.push(vec![Cell::date(date), Cell::text(name)]),
+            _ => outcome.code = Some("400302"),
+        }
+    }
+    if outcome.code.is_none() {
+        outcome.rows = Some(("holiday", out));
+    }
+    outcome
+}
+
+fn definitions(text: &str) -> Outcome {
+    // A TOML error text can quote the file; the definitions hold no personal data, but the code alone is enough.
+    let Ok(parsed) = toml::from_str::<BTreeMap<String, DefinitionToml>>(text) else { return Outcome::refused("400302") };
+    let rows: Vec<Row> = parsed
+        .iter()
+        .map(|(code, d)| {
+            let loss_day = d.loss_day.map(|l| match l {
+                LossDay::FirstDayWithoutCover => "first_day_without_cover".to_owned(),
+                LossDay::LastDayWithCover => "last_day_with_cover".to_owned(),
+            });
+            vec![
+                Cell::text(code),
+                Cell::text(d.encoding.name()),
+                loss_day.into(),
+                Cell::Int(i64::from(d.allow_number_like_my_number)),
+                Cell::text(serde_json::to_string(&d.code_maps).unwrap_or_default()),
+            ]
+        })
+        .collect();
+    Outcome { read: count(rows.len()), rows: Some(("insurer_definition", rows)), ..Outcome::default() }
+}

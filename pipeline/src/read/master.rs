@@ -1,0 +1,83 @@
+//! Master files: known by their heading row, not by their name.
+
+use std::path::Path;
+
+use super::records::{RecordError, Records};
+use crate::error::{At, Result};
+use crate::text::cp932::Encoding;
+use shikaku_schemas::layout::{self, Layout};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Insurers,
+    Institutions,
+    Holidays,
+}
+
+/// What a master file holds.
+pub enum Opened {
+    Rows { kind: Kind, rows: Vec<Vec<Vec<u8>>> },
+    /// Text of `insurer_definitions.toml`.
+    Definitions(String),
+    /// Code of its rejection.
+    Refused(&'static str),
+}
+
+/// Largest master taken: 236,538 institutions are under 50 MB (002 L13922).
+const MAX_BYTES: u64 = 500_000_000;
+
+pub fn open(path: &Path) -> Result<Opened> {
+    let size = std::fs::metadata(path).at(path)?.len();
+    if size > MAX_BYTES {
+        return Ok(Opened::Refused("400003"));
+    }
+    if path.extension().is_some_and(|e| e == "toml") {
+        return Ok(match std::fs::read_to_string(path) {
+            Ok(text) => Opened::Definitions(text),
+            Err(_) => Opened::Refused("400006"),
+        });
+    }
+    let mut records = Records::new(std::fs::File::open(path).at(path)?);
+    records.skip_bom().at(path)?;
+    let mut kind = None;
+    let mut rows = Vec::new();
+    loop {
+        match records.next_record() {
+            Ok(None) => break,
+            Err(RecordError::Io(error)) => return Err(error).at(path),
+            Err(RecordError::TooLarge { .. }) => return Ok(Opened::Refused("400301")),
+            Ok(Some(record)) => {
+                let fields: Vec<Vec<u8>> = (0..record.len()).map(|i| record.field(i).to_vec()).collect();
+                if kind.is_some() {
+                    rows.push(fields);
+                    continue;
+                }
+                kind = heading(&fields);
+                if kind.is_none() {
+                    return Ok(Opened::Refused("400301"));
+                }
+            }
+        }
+    }
+    Ok(match kind {
+        Some(kind) => Opened::Rows { kind, rows },
+        None => Opened::Refused("400301"),
+    })
+}
+
+fn heading(fields: &[Vec<u8>]) -> Option<Kind> {
+    let names = |layout: &Layout| layout.fields.iter().map(|f| f.name.clone().into_bytes()).collect::<Vec<_>>();
+    let holidays: Vec<Vec<u8>> = ["国民の祝日・休日月日", "国民の祝日・休日名称"]
+        .iter()
+        .filter_map(|t| Encoding::Cp932.encode(t))
+        .collect();
+    if fields == names(layout::of("INSURERS")) {
+        Some(Kind::Insurers)
+    } else if fields == names(layout::of("INSTITUTIONS")) {
+        Some(Kind::Institutions)
+    } else if fields == holidays {
+        Some(Kind::Holidays)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes → records: delimited files with header and trailer, UKE files. Memory is bounded whatever the input.
+
+pub mod envelope;
+pub mod master;
+pub mod records;

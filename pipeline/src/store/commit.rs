@@ -1,0 +1,384 @@
+//! stage → ledger transaction → publish. What a job produces is staged under a run-named folder and becomes true in one
+//! ledger transaction; [`super::publish`] then makes it visible, in the run and in recovery alike.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use shikaku_schemas::tables::{self, Table};
+
+use super::{Store, landing, publish, run_id, sync_dir};
+use crate::digest;
+use crate::error::{At, Error, Result};
+use crate::inbox::Input;
+use crate::lake::generation_dir;
+use crate::lake::row::{Cell, Row};
+use crate::lake::write::TableWriter;
+use crate::ledger::event::{Committed, GenerationRow};
+use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
+use crate::time::BusinessDate;
+
+/// Version of the program that stands in the ledger.
+pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A job with its parameters: enough to run it again.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    pub job: &'static str,
+    pub business_date: BusinessDate,
+    /// Sorted by name.
+    pub parameters: BTreeMap<&'static str, String>,
+    /// SHA-256 of every input.
+    pub inputs: Vec<String>,
+}
+
+/// What a run prints and returns.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct RunReport {
+    pub run_id: String,
+    pub job: String,
+    /// A record or file was rejected, quarantined, held or refused: exit 3.
+    pub rejections: bool,
+    /// The run had been done before, or there was nothing to do.
+    pub unchanged: bool,
+    pub rows_read: i64,
+    pub rows_accepted: i64,
+    pub rows_rejected: i64,
+    pub rows_duplicate: i64,
+    /// Code → count, errors and held files only.
+    pub codes: BTreeMap<String, i64>,
+    /// Files written to the outbox.
+    pub outbox: Vec<String>,
+}
+
+/// One open stage. Dropped without commit it leaves only a folder that recovery removes.
+pub struct Stage<'s> {
+    pub store: &'s Store,
+    pub run: RunRow,
+    pub date: BusinessDate,
+    pub set_id: i64,
+    dir: PathBuf,
+    pub inputs: Vec<InputRow>,
+    pub rejections: BTreeMap<(String, String), (String, i64)>,
+    outputs: Vec<OutputRow>,
+    generations: Vec<GenerationRow>,
+    pub facts: Vec<(String, String, String)>,
+    moves: Vec<Move>,
+}
+
+/// Whether a run is to be done.
+pub enum Begin<'s> {
+    New(Box<Stage<'s>>),
+    /// Done before under the same id.
+    Done(RunReport),
+}
+
+impl Store {
+    /// Starts a run, or finds that it was done.
+    pub fn begin(&self, spec: &RunSpec) -> Result<Begin<'_>> {
+        let parameters = serde_json::to_string(&spec.parameters)?;
+        // The business date is a parameter of every job, since it decides recorded time.
+        let full = format!("{} {parameters}", spec.business_date);
+        let id = run_id(spec.job, &full, &spec.inputs, &self.config.digest);
+        let known = self.ledger.runs()?.into_iter().find(|r| r.run_id == id);
+        if known.is_some_and(|r| r.status == "published") {
+            self.ledger.append(&[Event::RunRepeated { run_id: id.clone(), at: self.now() }])?;
+            publish::write_head(&self.config.lake, &self.ledger, self.keys.as_deref())?;
+            return Ok(Begin::Done(RunReport {
+                run_id: id,
+                job: spec.job.to_owned(),
+                unchanged: true,
+                ..RunReport::default()
+            }));
+        }
+        let run = RunRow {
+            run_id: id.clone(),
+            job: spec.job.to_owned(),
+            business_date: spec.business_date.to_string(),
+            parameters,
+            code_version: CODE_VERSION.to_owned(),
+            config_digest: self.config.digest.clone(),
+        };
+        self.ledger.append(&[Event::RunStarted { run: run.clone(), at: self.now() }])?;
+        let dir = publish::staging(&self.config.lake).join(&id);
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).at(&dir)?;
+        }
+        std::fs::create_dir_all(&dir).at(&dir)?;
+        (self.outside.step)("started");
+        let set_id = self.ledger.last_set()? + 1;
+        Ok(Begin::New(Box::new(Stage {
+            store: self,
+            run,
+            date: spec.business_date,
+            set_id,
+            dir,
+            inputs: Vec::new(),
+            rejections: BTreeMap::new(),
+            outputs: Vec::new(),
+            generations: Vec::new(),
+            facts: Vec::new(),
+            moves: Vec::new(),
+        })))
+    }
+
+    /// Notes that a run failed; nothing of it is visible.
+    pub fn fail(&self, run: &RunRow, error: &Error) -> Result<()> {
+        let event = Event::RunFailed { run_id: run.run_id.clone(), error: error.to_string(), at: self.now() };
+        self.ledger.append(&[event])?;
+        publish::write_head(&self.config.lake, &self.ledger, self.keys.as_deref())
+    }
+}
+
+impl<'s> Stage<'s> {
+    /// Recorded time of everything this run accepts.
+    pub fn recorded_at(&self) -> chrono::NaiveDateTime {
+        self.date.recorded_at()
+    }
+
+    /// A writer for one new generation of a table; hand it to [`Self::finish_table`].
+    pub fn table(&self, table: &'static Table, partition: &str) -> Result<TableWriter<'s>> {
+        let dir = self.dir.join("lake").join(generation_dir(table, partition, self.set_id));
+        TableWriter::create(table, dir, self.store.sealing())
+    }
+
+    pub fn finish_table(&mut self, table: &'static Table, partition: &str, writer: TableWriter<'s>) -> Result<()> {
+        let (parts, rows, content_digest) = writer.finish()?;
+        let dir = generation_dir(table, partition, self.set_id);
+        for part in parts {
+            let name = part.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.outputs.push(OutputRow {
+                path: format!("lake/{dir}/{name}"),
+                sha256: part.sha256,
+                bytes: part.bytes,
+                rows: Some(part.rows),
+                content_digest: Some(content_digest.clone()),
+                table_name: Some(table.name.clone()),
+                partition: Some(partition.to_owned()),
+            });
+        }
+        let (table, partition) = (table.name.clone(), partition.to_owned());
+        self.generations.push(GenerationRow { table, partition, dir, rows, content_digest });
+        Ok(())
+    }
+
+    /// Sorts and writes one generation whole.
+    pub fn write_rows(&mut self, table: &'static Table, partition: &str, mut rows: Vec<Row>) -> Result<()> {
+        let mut order: Vec<usize> = table.key.iter().map(|k| table.at(k)).collect();
+        order.extend(table.index("recorded_from"));
+        // Rows with equal keys (a table that adds up) fall back to their whole content.
+        let key = |row: &Row| order.iter().map(|i| row[*i].clone()).collect::<Vec<Cell>>();
+        rows.sort_by_cached_key(|row| (key(row), row.clone()));
+        let mut writer = self.table(table, partition)?;
+        for row in rows {
+            writer.push(row)?;
+        }
+        self.finish_table(table, partition, writer)
+    }
+
+    /// A file for the outbox, `path` below it; its bytes are written at once.
+    pub fn outbox(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        // A published file never changes: a later one of the same name gets a number.
+        let (stem, extension) = path.rsplit_once('.').unwrap_or((path, ""));
+        let numbered = (2u32..).map(|n| format!("{stem}_{n}.{extension}"));
+        let path = std::iter::once(path.to_owned())
+            .chain(numbered)
+            .find(|p| !self.store.config.outbox.join(p).exists())
+            .ok_or_else(|| Error::failed("no free name in the outbox"))?;
+        let path = path.as_str();
+        let staged = self.dir.join("outbox").join(path);
+        create_synced(&staged, bytes)?;
+        self.outputs.push(OutputRow {
+            path: format!("outbox/{path}"),
+            sha256: digest::sha256(bytes),
+            bytes: i64::try_from(bytes.len()).map_err(|_| Error::failed("a file is too large"))?,
+            rows: None,
+            content_digest: None,
+            table_name: None,
+            partition: None,
+        });
+        Ok(())
+    }
+
+    /// Lands an input: its bytes are kept, and an inbox file will be removed once the run is published.
+    pub fn land(&mut self, input: &Input) -> Result<String> {
+        let sealing = self.store.sealing();
+        let place = landing::place(&input.sha256, sealing.is_some());
+        let exists = self.store.config.lake.join(&place).exists();
+        if !exists && !self.outputs.iter().any(|o| o.path == format!("lake/{place}")) {
+            let staged = self.dir.join("lake").join(&place);
+            let parent = staged.parent().unwrap_or(&self.dir);
+            std::fs::create_dir_all(parent).at(parent)?;
+            landing::write(&input.path, &staged, sealing)?;
+            let (sha256, bytes) = digest::sha256_file(&staged)?;
+            self.outputs.push(OutputRow {
+                path: format!("lake/{place}"),
+                sha256,
+                bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
+                rows: None,
+                content_digest: Some(input.sha256.clone()),
+                table_name: None,
+                partition: None,
+            });
+        }
+        self.release(input);
+        Ok(place)
+    }
+
+    /// The inbox file goes when the run is published; a file outside the inbox stays where it is.
+    pub fn release(&mut self, input: &Input) {
+        if let Some(from) = &input.inbox_path {
+            self.moves.push(Move { from: from.clone(), sha256: input.sha256.clone(), to: None });
+        }
+    }
+
+    /// The file goes to quarantine, outside the lake; nothing of it lands.
+    pub fn quarantine(&mut self, input: &Input) -> Result<()> {
+        let to = format!("quarantine/{}_{}", &input.sha256[..12], input.name);
+        match &input.inbox_path {
+            Some(from) => {
+                let from = from.clone();
+                self.moves.push(Move { from, sha256: input.sha256.clone(), to: Some(to) });
+            }
+            None => {
+                let target = self.store.config.inbox.join(&to);
+                let parent = target.parent().unwrap_or(&target);
+                std::fs::create_dir_all(parent).at(parent)?;
+                std::fs::copy(&input.path, &target).at(&target)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn reject(&mut self, sha256: &str, code: &str, severity: &str, count: i64) {
+        let entry = self.rejections.entry((sha256.to_owned(), code.to_owned()));
+        entry.or_insert_with(|| (severity.to_owned(), 0)).1 += count;
+    }
+
+    pub fn fact(&mut self, name: &str, key: &str, value: impl Into<String>) {
+        self.facts.push((name.to_owned(), key.to_owned(), value.into()));
+    }
+
+    /// Commits and publishes. After this call the run is done; a kill anywhere in it leaves the old or the new state.
+    pub fn commit(mut self) -> Result<RunReport> {
+        let report = self.report()?;
+        if !self.generations.is_empty() {
+            self.ledger_tables(&report)?;
+        }
+        self.fact("state", "business_date", self.date.to_string());
+        sync_tree(&self.dir)?;
+        let store = self.store;
+        (store.outside.step)("staged");
+        let committed = Committed {
+            run_id: self.run.run_id.clone(),
+            set_id: (!self.generations.is_empty()).then_some(self.set_id),
+            outcome: if report.rejections { "done_with_rejections" } else { "done" }.to_owned(),
+            inputs: self.inputs,
+            rejections: self
+                .rejections
+                .into_iter()
+                .map(|((sha256, code), (severity, count))| RejectionRow { sha256, code, severity, count })
+                .collect(),
+            outputs: self.outputs,
+            generations: self.generations,
+            facts: self.facts,
+            moves: self.moves,
+        };
+        let head = store.ledger.append(&[Event::RunCommitted(committed.clone())])?;
+        (store.outside.step)("committed");
+        publish::publish(store, &committed, &head)?;
+        Ok(report)
+    }
+
+    fn report(&self) -> Result<RunReport> {
+        let mut report =
+            RunReport { run_id: self.run.run_id.clone(), job: self.run.job.clone(), ..RunReport::default() };
+        for input in &self.inputs {
+            if input.rows_read != input.rows_accepted + input.rows_rejected + input.rows_duplicate {
+                // Guarantee 2: a run that lost a row must not become true.
+                return Err(Error::failed(format!("counts of input {} do not balance", &input.sha256[..12])));
+            }
+            report.rows_read += input.rows_read;
+            report.rows_accepted += input.rows_accepted;
+            report.rows_rejected += input.rows_rejected;
+            report.rows_duplicate += input.rows_duplicate;
+            report.rejections |= input.state != "accepted" || input.rows_rejected > 0;
+        }
+        for ((_, code), (severity, count)) in &self.rejections {
+            if severity == "error" || severity == "held" {
+                *report.codes.entry(code.clone()).or_default() += count;
+                report.rejections = true;
+            }
+        }
+        report.outbox = self.outputs.iter().filter_map(|o| o.path.strip_prefix("outbox/")).map(str::to_owned).collect();
+        Ok(report)
+    }
+
+    /// The ledger's own rows of this run as open tables, for analysts.
+    fn ledger_tables(&mut self, report: &RunReport) -> Result<()> {
+        let partition = format!("month={}", self.date.month());
+        let id = Cell::text(&self.run.run_id);
+        let run = vec![
+            id.clone(),
+            Cell::text(&self.run.job),
+            Cell::date(self.date.0),
+            Cell::text(&self.run.parameters),
+            Cell::text(&self.run.code_version),
+            Cell::text(&self.run.config_digest),
+            Cell::Int(self.set_id),
+            Cell::text(if report.rejections { "done_with_rejections" } else { "done" }),
+        ];
+        let inputs = self.inputs.iter().map(|i| {
+            vec![
+                id.clone(),
+                Cell::text(&i.sha256),
+                Cell::text(&i.kind),
+                i.origin.clone().into(),
+                i.receipt_no.into(),
+                Cell::Int(i.bytes),
+                Cell::text(&i.state),
+                Cell::Int(i.rows_read),
+                Cell::Int(i.rows_accepted),
+                Cell::Int(i.rows_rejected),
+                Cell::Int(i.rows_duplicate),
+            ]
+        });
+        let inputs: Vec<Row> = inputs.collect();
+        let outputs = self.outputs.iter().map(|o| {
+            let (rows, digest) = (o.rows.into(), o.content_digest.clone().into());
+            vec![id.clone(), Cell::text(&o.path), Cell::text(&o.sha256), rows, Cell::Int(o.bytes), digest]
+        });
+        let outputs: Vec<Row> = outputs.collect();
+        let rejections = self.rejections.iter().map(|((sha256, code), (severity, count))| {
+            vec![id.clone(), Cell::text(sha256), Cell::text(code), Cell::text(severity), Cell::Int(*count)]
+        });
+        let rejections: Vec<Row> = rejections.collect();
+        for (name, rows) in
+            [("run", vec![run]), ("run_input", inputs), ("run_output", outputs), ("rejection", rejections)]
+        {
+            if !rows.is_empty() {
+                self.write_rows(tables::of(name), &partition, rows)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn create_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    let parent = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(parent).at(parent)?;
+    let mut file = std::fs::File::create_new(path).at(path)?;
+    file.write_all(bytes).at(path)?;
+    file.sync_all().at(path)
+}
+
+/// Flushes every folder below the stage; its files are flushed as they are written.
+fn sync_tree(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir).at(dir)? {
+        let path = entry.at(dir)?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        }
+    }
+    sync_dir(dir)
+}

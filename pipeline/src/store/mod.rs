@@ -1,0 +1,179 @@
+//! One open lake: configuration, lock, ledger, keys. Every job works through it; [`commit`] is the only way in.
+
+pub mod commit;
+pub mod landing;
+pub mod publish;
+pub mod verify;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+
+pub use commit::{RunSpec, Stage};
+
+use crate::config::{self, Config};
+use crate::digest;
+use crate::error::{At, Error, Result};
+use crate::keys::{Entropy, Keys};
+use crate::lake::Snapshot;
+use crate::lake::read::Reader;
+use crate::lake::write::Sealing;
+use crate::ledger::{Event, Ledger};
+use crate::time::BusinessDate;
+
+/// Where the current time comes from; only for the ledger's start and end times.
+pub trait Clock: Send + Sync {
+    /// Now, JST.
+    fn now(&self) -> NaiveDateTime;
+}
+
+/// What the process brings: time, randomness, and (in tests) a place to die.
+pub struct Outside {
+    pub clock: Box<dyn Clock>,
+    pub entropy: Box<dyn Entropy>,
+    /// Called before each step of a commit with the step's name.
+    pub step: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+pub struct Store {
+    pub config: Config,
+    pub ledger: Ledger,
+    pub keys: Option<Arc<Keys>>,
+    pub outside: Outside,
+    /// Held for the life of the store by jobs that write.
+    _lock: Option<File>,
+}
+
+impl Store {
+    /// Makes an empty lake with its configuration and, unless `no_keys`, its key file. Refuses what exists already.
+    pub fn init(config_file: &Path, lake: &Path, no_keys: bool, outside: &Outside) -> Result<Config> {
+        for path in [config_file, &lake.join("ledger.sqlite")] {
+            if path.exists() {
+                return Err(Error::usage(format!("{} exists already", path.display())));
+            }
+        }
+        let base = config_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let key_file = if no_keys { "" } else { "shikaku.key" };
+        let relative = lake.strip_prefix(base).unwrap_or(lake);
+        std::fs::create_dir_all(base).at(base)?;
+        std::fs::create_dir_all(lake).at(lake)?;
+        if !no_keys {
+            write_secret(&base.join(key_file), &Keys::generate(&*outside.entropy)?)?;
+        }
+        let text = config::sample(&relative.display().to_string().replace('\\', "/"), key_file);
+        std::fs::write(config_file, &text).at(config_file)?;
+        let config = Config::load(config_file, None)?;
+        let ledger = open_ledger(&config, true)?;
+        for kind in ["subscribers", "links", "crl", "checks", "receipts", "masters", "quarantine"] {
+            let dir = config.inbox.join(kind);
+            std::fs::create_dir_all(&dir).at(&dir)?;
+        }
+        ledger.append(&[Event::LakeCreated { encrypted: !no_keys }])?;
+        let keys = config.key_file.as_deref().map(Keys::load).transpose()?;
+        publish::write_head(&config.lake, &ledger, keys.as_ref())?;
+        Ok(config)
+    }
+
+    /// Opens a lake for reading.
+    pub fn open(config: Config, outside: Outside) -> Result<Self> {
+        let keys = config.key_file.as_deref().map(Keys::load).transpose()?.map(Arc::new);
+        let ledger = open_ledger(&config, false)?;
+        Ok(Self { config, ledger, keys, outside, _lock: None })
+    }
+
+    /// Opens a lake for writing: takes the lock, then finishes or discards what a killed run left.
+    pub fn open_locked(config: Config, outside: Outside) -> Result<Self> {
+        let path = config.lake.join(".lock");
+        if !config.lake.is_dir() {
+            return Err(Error::usage(format!("no lake at {}; run `shikaku init`", config.lake.display())));
+        }
+        let file = File::options().create(true).write(true).truncate(false).open(&path).at(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Locked(path)),
+            Err(std::fs::TryLockError::Error(error)) => return Err(error).at(&path),
+        }
+        let store = Self { _lock: Some(file), ..Self::open(config, outside)? };
+        publish::recover(&store)?;
+        Ok(store)
+    }
+
+    /// How restricted tables are sealed, if keys are configured.
+    pub fn sealing(&self) -> Option<Sealing<'_>> {
+        self.keys.as_deref().map(|keys| Sealing { keys, entropy: &*self.outside.entropy })
+    }
+
+    /// The newest published set.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let generations = self.ledger.generations()?;
+        let set_id = generations.iter().map(|g| g.set_id).max().unwrap_or(0);
+        Ok(Snapshot::new(self.config.lake.clone(), set_id, generations))
+    }
+
+    pub fn reader(&self) -> Result<Reader> {
+        Ok(Reader::new(self.snapshot()?, self.keys.clone()))
+    }
+
+    /// Now as the ledger writes it.
+    pub fn now(&self) -> String {
+        self.outside.clock.now().format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
+    }
+
+    /// Refuses a business date before the newest one: recorded time never goes back.
+    pub fn check_business_date(&self, date: BusinessDate) -> Result<()> {
+        match self.ledger.fact("state", "business_date")? {
+            Some(last) if last > date.to_string() => Err(Error::usage(format!(
+                "business date {date} is before {last}, the newest one in this lake; recorded time cannot go back"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves a ledger path (`lake/…`, `outbox/…`) to the file system.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        match path.split_once('/') {
+            Some(("lake", rest)) => self.config.lake.join(rest),
+            Some(("outbox", rest)) => self.config.outbox.join(rest),
+            _ => PathBuf::from(path),
+        }
+    }
+}
+
+fn open_ledger(config: &Config, create: bool) -> Result<Ledger> {
+    if !config.ledger_url.is_empty() {
+        return Ledger::open_postgres(&config.ledger_url);
+    }
+    let path = config.lake.join("ledger.sqlite");
+    if !create && !path.exists() {
+        return Err(Error::usage(format!("no lake at {}; run `shikaku init`", config.lake.display())));
+    }
+    Ledger::open_sqlite(&path, create)
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).at(path)?;
+    file.write_all(text.as_bytes()).at(path)?;
+    file.sync_all().at(path)
+}
+
+/// Flushes a folder's entries to disk.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).at(dir)?.sync_all().at(dir)
+}
+
+/// Identity of a run (answers.md): job, parameters, inputs, configuration. Inputs in any order.
+pub fn run_id(job: &str, parameters: &str, inputs: &[String], config_digest: &str) -> String {
+    let mut sorted: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let mut parts = vec![job, parameters];
+    parts.extend(sorted);
+    parts.push(config_digest);
+    digest::of_parts(parts)[..32].to_owned()
+}

@@ -1,0 +1,224 @@
+//! Making a committed run visible. Every step can be repeated, so recovery is the same function.
+//!
+//! After each step holds: a reader that follows the ledger sees the old state until `run_published` is in the chain; a
+//! folder or file stands at its final place whole or not at all; an inbox file goes only when its bytes have landed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shikaku_schemas::tables;
+
+use super::{Store, sync_dir};
+use crate::digest;
+use crate::error::{At, Error, Result};
+use crate::keys::Keys;
+use crate::ledger::event::Committed;
+use crate::ledger::{Event, Ledger};
+
+/// Where runs are staged.
+pub fn staging(lake: &Path) -> PathBuf {
+    lake.join("_staging")
+}
+
+/// Publishes one committed run; `head` is the hash of its commit event.
+pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
+    let stage = staging(&store.config.lake).join(&committed.run_id);
+    for generation in &committed.generations {
+        let path = format!("lake/{}", generation.dir);
+        place(store, &stage, &path)?;
+    }
+    (store.outside.step)("tables");
+    for (path, text) in manifests(committed, head)? {
+        write_whole(&store.config.lake.join(path), text.as_bytes())?;
+    }
+    (store.outside.step)("manifests");
+    for output in committed.outputs.iter().filter(|o| o.table_name.is_none()) {
+        place(store, &stage, &output.path)?;
+    }
+    (store.outside.step)("files");
+    for step in &committed.moves {
+        move_inbox(&store.config.inbox, &step.from, &step.sha256, step.to.as_deref())?;
+    }
+    (store.outside.step)("moves");
+    let event = Event::RunPublished { run_id: committed.run_id.clone(), at: store.now() };
+    store.ledger.append(&[event])?;
+    (store.outside.step)("published");
+    write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    if stage.exists() {
+        std::fs::remove_dir_all(&stage).at(&stage)?;
+    }
+    (store.outside.step)("done");
+    Ok(())
+}
+
+/// Finishes committed runs, drops staged ones, and catches the head up.
+pub fn recover(store: &Store) -> Result<()> {
+    for (committed, head) in store.ledger.unpublished()? {
+        tracing::warn!(run = %committed.run_id, "finishing a run that was cut off after its commit");
+        publish(store, &committed, &head)?;
+    }
+    let dir = staging(&store.config.lake);
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).at(&dir)?;
+    }
+    write_head(&store.config.lake, &store.ledger, store.keys.as_deref())
+}
+
+/// Renames a staged file or folder to its final place; does nothing when that was done before.
+fn place(store: &Store, stage: &Path, path: &str) -> Result<()> {
+    let (from, to) = (stage.join(path), store.resolve(path));
+    if from.exists() {
+        let parent = to.parent().unwrap_or(&to);
+        create_dirs(parent)?;
+        if to.is_dir() {
+            return Err(Error::integrity(format!("{} stands where a new generation belongs", to.display())));
+        }
+        std::fs::rename(&from, &to).at(&to)?;
+        return sync_dir(parent);
+    }
+    if to.exists() { Ok(()) } else { Err(Error::integrity(format!("{} is neither staged nor published", to.display()))) }
+}
+
+/// Creates folders down to `dir`, flushing each parent so that they survive a power cut.
+fn create_dirs(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        create_dirs(parent)?;
+    }
+    if !dir.exists() {
+        std::fs::create_dir(dir).at(dir)?;
+    }
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+fn move_inbox(inbox: &Path, from: &str, sha256: &str, to: Option<&str>) -> Result<()> {
+    let path = inbox.join(from);
+    // A new file of the same name that came meanwhile is not the one that was read.
+    if !path.exists() || digest::sha256_file(&path)?.0 != sha256 {
+        return Ok(());
+    }
+    match to {
+        Some(to) => {
+            let target = inbox.join(to);
+            create_dirs(target.parent().unwrap_or(inbox))?;
+            std::fs::rename(&path, &target).at(&target)?;
+        }
+        None => std::fs::remove_file(&path).at(&path)?,
+    }
+    // A CRL set is a folder; it goes with its last file.
+    if let Some(parent) = path.parent()
+        && parent.parent().is_some_and(|p| p != inbox && p.starts_with(inbox))
+    {
+        remove_if_empty(parent)?;
+    }
+    Ok(())
+}
+
+fn remove_if_empty(dir: &Path) -> Result<()> {
+    if std::fs::read_dir(dir).at(dir)?.next().is_none() {
+        std::fs::remove_dir(dir).at(dir)?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    table: &'a str,
+    set_id: i64,
+    run_id: &'a str,
+    chain_head: &'a str,
+    columns: Vec<&'a str>,
+    partitions: Vec<ManifestPartition<'a>>,
+}
+
+#[derive(Serialize)]
+struct ManifestPartition<'a> {
+    partition: &'a str,
+    dir: &'a str,
+    rows: i64,
+    content_digest: &'a str,
+    files: Vec<ManifestFile<'a>>,
+}
+
+#[derive(Serialize)]
+struct ManifestFile<'a> {
+    path: &'a str,
+    rows: Option<i64>,
+    bytes: i64,
+    sha256: &'a str,
+}
+
+/// One manifest per table of a set: path below the lake and text. Derived from the commit event alone.
+pub fn manifests(committed: &Committed, head: &str) -> Result<Vec<(String, String)>> {
+    let Some(set_id) = committed.set_id else { return Ok(Vec::new()) };
+    let mut by_table: BTreeMap<&str, Vec<ManifestPartition<'_>>> = BTreeMap::new();
+    for g in &committed.generations {
+        let prefix = format!("lake/{}/", g.dir);
+        let own = committed.outputs.iter().filter(|o| o.table_name.is_some() && o.path.starts_with(&prefix));
+        let files = own
+            .map(|o| ManifestFile { path: &o.path, rows: o.rows, bytes: o.bytes, sha256: &o.sha256 })
+            .collect();
+        by_table.entry(&g.table).or_default().push(ManifestPartition {
+            partition: &g.partition,
+            dir: &g.dir,
+            rows: g.rows,
+            content_digest: &g.content_digest,
+            files,
+        });
+    }
+    let mut out = Vec::new();
+    for (table, partitions) in by_table {
+        let columns = tables::of(table).columns.iter().map(|c| c.name()).collect();
+        let manifest =
+            Manifest { table, set_id, run_id: &committed.run_id, chain_head: head, columns, partitions };
+        out.push((format!("{table}/_manifest/{set_id:06}.json"), serde_json::to_string_pretty(&manifest)? + "\n"));
+    }
+    Ok(out)
+}
+
+/// Content of `chain.head`.
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Head {
+    pub seq: i64,
+    pub hash: String,
+    /// HMAC of both under the lake's chain key, when there is one.
+    pub mac: Option<String>,
+}
+
+impl Head {
+    pub fn new(seq: i64, hash: String, keys: Option<&Keys>) -> Self {
+        let mac = keys.map(|k| k.mac(&format!("{seq} {hash}")));
+        Self { seq, hash, mac }
+    }
+}
+
+/// Writes the head of the chain beside the ledger.
+pub fn write_head(lake: &Path, ledger: &Ledger, keys: Option<&Keys>) -> Result<()> {
+    let (seq, hash) = ledger.head()?;
+    let text = serde_json::to_string_pretty(&Head::new(seq, hash, keys))? + "\n";
+    let path = lake.join("chain.head");
+    if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    write_whole(&path, text.as_bytes())
+}
+
+/// Writes a file by rename, so that it is never seen half.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    let parent = path.parent().unwrap_or(path);
+    create_dirs(parent)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = parent.join(format!(".{name}.new"));
+    let mut file = std::fs::File::create(&temporary).at(&temporary)?;
+    file.write_all(bytes).at(&temporary)?;
+    file.sync_all().at(&temporary)?;
+    std::fs::rename(&temporary, path).at(path)?;
+    sync_dir(parent)
+}

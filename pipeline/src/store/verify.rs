@@ -1,0 +1,95 @@
+//! `audit verify`: is everything still as it was published?
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::Store;
+use super::publish::{Head, manifests};
+use crate::digest;
+use crate::error::{At, Result};
+use crate::ledger::Event;
+
+/// What was looked at and what is wrong.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Verified {
+    pub files: usize,
+    pub bytes: u64,
+    pub events: i64,
+    /// Each names the file or row. Empty = intact.
+    pub findings: Vec<String>,
+}
+
+/// Checks the chain, its projections, its head, every published file, every manifest, and that nothing else lies in the lake.
+pub fn verify(store: &Store) -> Result<Verified> {
+    let mut verified = Verified { findings: store.ledger.verify()?, ..Verified::default() };
+    check_head(store, &mut verified)?;
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    // The chain names the files; the projection of it was compared above.
+    for stored in store.ledger.events()? {
+        let Ok(Event::RunCommitted(committed)) = serde_json::from_str(&stored.body) else { continue };
+        for (path, text) in manifests(&committed, &stored.hash)? {
+            let path = format!("lake/{path}");
+            check_file(store, &path, &digest::sha256(text.as_bytes()), &mut verified);
+            known.insert(path);
+        }
+        for output in &committed.outputs {
+            known.insert(output.path.clone());
+            check_file(store, &output.path, &output.sha256, &mut verified);
+        }
+    }
+    for root in ["lake", "outbox"] {
+        let dir = store.resolve(&format!("{root}/"));
+        if dir.is_dir() {
+            unknown_files(&dir, root, &known, &mut verified.findings)?;
+        }
+    }
+    verified.findings.sort();
+    verified.findings.dedup();
+    Ok(verified)
+}
+
+fn check_head(store: &Store, verified: &mut Verified) -> Result<()> {
+    let (seq, hash) = store.ledger.head()?;
+    verified.events = seq;
+    let path = store.config.lake.join("chain.head");
+    let written = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Head>(&text).ok());
+    match written {
+        None => verified.findings.push("chain.head: missing or unreadable".to_owned()),
+        Some(head) if head != Head::new(seq, hash, store.keys.as_deref()) => {
+            verified.findings.push("chain.head: is not the head of the ledger".to_owned());
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+fn check_file(store: &Store, path: &str, sha256: &str, verified: &mut Verified) {
+    match digest::sha256_file(&store.resolve(path)) {
+        Ok((own, bytes)) => {
+            verified.files += 1;
+            verified.bytes += bytes;
+            if own != sha256 {
+                verified.findings.push(format!("{path}: bytes differ from what was published"));
+            }
+        }
+        Err(_) => verified.findings.push(format!("{path}: missing or unreadable")),
+    }
+}
+
+/// Files that no run published; the ledger's own files are not tables.
+fn unknown_files(dir: &Path, name: &str, known: &BTreeSet<String>, findings: &mut Vec<String>) -> Result<()> {
+    for entry in std::fs::read_dir(dir).at(dir)? {
+        let entry = entry.at(dir)?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let path = format!("{name}/{file}");
+        if name == "lake" && (file.starts_with("ledger.sqlite") || file == "chain.head" || file == ".lock") {
+            continue;
+        }
+        if entry.path().is_dir() {
+            unknown_files(&entry.path(), &path, known, findings)?;
+        } else if !known.contains(&path) {
+            findings.push(format!("{path}: no run published this file"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The 個人番号 guard: twelve digits standing alone with a valid check digit (domain.md §1).
+
+use super::digits::my_number_digit;
+
+/// Value of a half- or full-width digit.
+fn digit(c: char) -> Option<u32> {
+    match c {
+        '0'..='9' => Some(u32::from(c) - u32::from('0')),
+        '０'..='９' => Some(u32::from(c) - u32::from('０')),
+        _ => None,
+    }
+}
+
+/// Whether the text holds a run of exactly twelve digits whose check digit is right.
+pub fn found_in(text: &str) -> bool {
+    // Twelve digits need at least twelve bytes; most fields are shorter or hold none.
+    if text.len() < 12 {
+        return false;
+    }
+    let mut run = [0u32; 12];
+    let mut length = 0usize;
+    for c in text.chars().chain(['\n']) {
+        match digit(c) {
+            Some(d) => {
+                if length < 12 {
+                    run[length] = d;
+                }
+                length += 1;
+            }
+            None => {
+                if length == 12 && is_my_number(&run) {
+                    return true;
+                }
+                length = 0;
+            }
+        }
+    }
+    false
+}
+
+fn is_my_number(run: &[u32; 12]) -> bool {
+    let mut body = [0u32; 11];
+    body.copy_from_slice(&run[..11]);
+    my_number_digit(&body) == run[11]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number with a valid check digit, made here; no real one stands in the repository.
+    fn sample() -> String {
+        let body = [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1];
+        format!("12345678901{}", my_number_digit(&body))
+    }
+
+    #[test]
+    fn found_alone_in_half_and_full_width_only() {
+        let n = sample();
+        let wide: String = n.chars().map(|c| char::from_u32(u32::from(c) - 0x30 + 0xff10).unwrap()).collect();
+        assert!(found_in(&n));
+        assert!(found_in(&format!("東京都{wide}番地")));
+        assert!(!found_in(&format!("{n}0")));
+        assert!(!found_in(&format!("9{n}")));
+        let mut wrong = n.clone();
+        let last = wrong.pop().unwrap();
+        wrong.push(if last == '9' { '0' } else { '9' });
+        assert!(!found_in(&wrong));
+    }
+}

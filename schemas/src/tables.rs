@@ -1,0 +1,145 @@
+//! Table schemas of the lake: columns, keys and what is personal.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+pub(crate) const FILES: &[(&str, &str)] = crate::embed!("tables":
+    "acquisition", "check_daily", "check_log", "coverage", "fee", "holiday", "institution", "insurer",
+    "insurer_definition", "member", "pending_link", "receipt", "rejection", "request_map", "reroute", "revocation", "revocation_history", "run", "run_input", "run_output", "serial_link", "stat",
+);
+
+/// Type of a column. Codes with leading zeros are strings; there is no unsigned 64-bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    String,
+    Binary,
+    Int64,
+    /// Days; no time zone.
+    Date,
+    /// Milliseconds, JST, no zone in the file.
+    Timestamp,
+    /// A list of 32-bit integers, ascending.
+    ListInt32,
+}
+
+/// How the files of a table add up to its current state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layering {
+    /// A base and deltas; of rows with equal key and `recorded_from` the newest generation holds.
+    History,
+    /// Each generation replaces the one before.
+    Generation,
+    /// Generations add up.
+    Append,
+    /// Per month, the newest version holds; older ones stay.
+    Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nullable {
+    Required,
+    Null,
+}
+
+/// One column: name, type, whether it may be null, 和名.
+#[derive(Debug, Deserialize)]
+pub struct Column(pub String, pub ColumnType, pub Nullable, pub String);
+
+impl Column {
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+    pub fn kind(&self) -> ColumnType {
+        self.1
+    }
+    pub fn nullable(&self) -> bool {
+        self.2 == Nullable::Null
+    }
+    pub fn ja(&self) -> &str {
+        &self.3
+    }
+}
+
+/// One table of the lake.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    pub name: String,
+    pub ja: String,
+    /// Holds personal data: encrypted when keys are configured.
+    pub restricted: bool,
+    pub layering: Layering,
+    /// Columns that name a row; rows of a part are sorted by them.
+    pub key: Vec<String>,
+    pub source: String,
+    pub columns: Vec<Column>,
+}
+
+impl Table {
+    pub fn index(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name() == column)
+    }
+
+    /// Position of a column that the program names.
+    pub fn at(&self, column: &str) -> usize {
+        match self.index(column) {
+            Some(index) => index,
+            None => panic!("table {} has no column {column}", self.name),
+        }
+    }
+}
+
+static TABLES: LazyLock<Vec<Table>> =
+    LazyLock::new(|| FILES.iter().map(|(stem, text)| crate::parse(stem, text)).collect());
+
+/// All tables in name order.
+pub fn all() -> &'static [Table] {
+    &TABLES
+}
+
+/// The table of that name, which the program names.
+pub fn of(name: &str) -> &'static Table {
+    match TABLES.iter().find(|t| t.name == name) {
+        Some(table) => table,
+        None => panic!("no table {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_columns_and_file_stems_are_table_names() {
+        for (table, (stem, _)) in all().iter().zip(FILES) {
+            assert_eq!(&table.name, stem);
+            for key in &table.key {
+                table.at(key);
+            }
+        }
+    }
+
+    #[test]
+    fn history_tables_have_both_recorded_times() {
+        for table in all().iter().filter(|t| t.layering == Layering::History) {
+            assert!(!table.columns[table.at("recorded_from")].nullable());
+            assert!(table.columns[table.at("recorded_to")].nullable());
+        }
+    }
+
+    #[test]
+    fn open_tables_hold_no_personal_field() {
+        // link_no, serial and names may stand in restricted tables only (design.md guarantee 6).
+        let personal: Vec<&str> =
+            crate::layout::all().iter().flat_map(|l| &l.fields).filter(|f| f.personal).map(|f| f.name.as_str()).collect();
+        for table in all().iter().filter(|t| !t.restricted) {
+            for column in &table.columns {
+                assert!(!personal.contains(&column.name()), "{}.{}", table.name, column.name());
+            }
+        }
+    }
+}
