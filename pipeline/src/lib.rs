@@ -5,20 +5,29 @@
 
 pub mod calendar;
 pub mod check;
+pub mod checklog;
 pub mod config;
+pub mod crl;
 pub mod delimited;
 pub mod digest;
 pub mod error;
+pub mod fees;
 pub mod history;
 pub mod inbox;
 pub mod keys;
 pub mod lake;
 pub mod ledger;
+pub mod links;
 pub mod masters;
 pub mod outbox;
 pub mod read;
+pub mod receipts;
+pub mod reroute;
+pub mod rollup;
+pub mod stats;
 pub mod store;
 pub mod text;
 pub mod time;
+pub mod versions;
 
 pub use error::{Error, Result};

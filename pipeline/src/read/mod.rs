@@ -3,3 +3,4 @@
 pub mod envelope;
 pub mod master;
 pub mod records;
+pub mod uke;

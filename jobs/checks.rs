@@ -1,0 +1,23 @@
+//! Takes in eligibility check logs (資格確認ログ).
+//!
+//! Reads: CHK files. Checks: the layouts in schemas/. Writes: check_log, check_daily. On failure nothing of it is visible.
+
+use shikaku_pipeline::checklog;
+use shikaku_pipeline::Result;
+use shikaku_pipeline::store::commit::RunReport;
+
+use super::{Call, Job, due_inbox, take_in};
+
+pub const JOB: Job = Job {
+    name: "checks",
+    inbox: Some("checks"),
+    needs: &[],
+    reads: "CHK files",
+    writes: "check_log, check_daily",
+    due: |store, _| due_inbox(store, "checks"),
+    run,
+};
+
+fn run(call: &Call<'_>) -> Result<RunReport> {
+    take_in(call, JOB.name, checklog::take_in)
+}

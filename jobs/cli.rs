@@ -1,0 +1,301 @@
+//! The command line: what the user typed, resolved to what the program runs on, and the exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use clap::{Parser, Subcommand, ValueEnum};
+use shikaku_pipeline::config::Config;
+use shikaku_pipeline::store::Store;
+use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::time::{BusinessDate, Month};
+use shikaku_pipeline::{Error, Result};
+
+use crate::jobs::{self, Call, nightly};
+use crate::{outside, show};
+
+#[derive(Parser)]
+#[command(name = "shikaku", version, about = "Batch side of Japan's online health-insurance eligibility verification system")]
+struct Arguments {
+    /// Configuration file [default: ./shikaku.toml, or the one beside --lake]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Lake folder; overrides the configuration
+    #[arg(long, global = true, value_name = "DIR")]
+    lake: Option<PathBuf>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// More log lines
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an empty lake, a commented configuration, keys
+    Init {
+        /// Restricted tables and landed inputs stay unencrypted
+        #[arg(long)]
+        no_keys: bool,
+    },
+    Synth {},
+    /// Run every job that is due, in order
+    Nightly {
+        /// Inbox folder; overrides the configuration
+        #[arg(long, value_name = "DIR")]
+        inbox: Option<PathBuf>,
+        /// Business date [default: by the clock, before 08:00 yesterday]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<NaiveDate>,
+        /// Repeat what was done for this date
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take in files of one kind
+    Ingest {
+        #[arg(value_enum)]
+        kind: Kind,
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<NaiveDate>,
+    },
+    /// Decide which insurer owes each claim of a month (請求年月)
+    Reroute {
+        #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+        month: Month,
+        /// Decide as known before this moment instead of the cut-off
+        #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SS")]
+        known_at: Option<NaiveDateTime>,
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<NaiveDate>,
+    },
+    /// Fees (手数料)
+    Fees {
+        #[command(subcommand)]
+        command: Monthly,
+    },
+    /// Statistics (統計)
+    Stats {
+        #[command(subcommand)]
+        command: MonthlyStats,
+    },
+    /// Check what was published
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
+    /// Let a held subscriber file go although one before it is missing
+    Release {
+        /// 保険者コード
+        #[arg(long, value_name = "CODE")]
+        origin: String,
+        /// 受付番号 of the held file
+        #[arg(long, value_name = "N")]
+        receipt: i64,
+    },
+    /// What the lake holds and what needs attention
+    Status,
+    /// Runs of the ledger
+    Runs {
+        #[command(subcommand)]
+        command: Runs,
+    },
+    /// Check configuration, keys, certificates and folders
+    Doctor,
+    /// Write a DuckDB script with one view per table
+    Views {
+        /// As of this set instead of the newest
+        #[arg(long, value_name = "N")]
+        set: Option<i64>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Scale {
+    Sample,
+    Regional,
+    National,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Subscribers,
+    Links,
+    Crl,
+    Checks,
+    Receipts,
+    Masters,
+}
+
+#[derive(Subcommand)]
+enum Monthly {
+    /// Close a month
+    Close {
+        #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+        month: Month,
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<NaiveDate>,
+    },
+}
+
+#[derive(Subcommand)]
+enum MonthlyStats {
+    /// Build a month
+    Build {
+        #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+        month: Month,
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<NaiveDate>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Compare ledger, lake, manifests, landing and outbox with the hash chain
+    Verify,
+}
+
+#[derive(Subcommand)]
+enum Runs {
+    /// All runs
+    List,
+    /// One run with its inputs, codes and outputs
+    Show {
+        /// Run id, or its start
+        run: String,
+    },
+}
+
+fn parse_month(text: &str) -> std::result::Result<Month, String> {
+    Month::parse(text).ok_or_else(|| "a month is written YYYY-MM".to_owned())
+}
+
+/// Parses, runs, prints; the exit code is the contract's (design.md §2).
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    outside::start_log(arguments.verbose, arguments.quiet);
+    match dispatch(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("shikaku: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn config_file(arguments: &Arguments) -> PathBuf {
+    if let Some(file) = &arguments.config {
+        return file.clone();
+    }
+    match &arguments.lake {
+        Some(lake) => lake.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join("shikaku.toml"),
+        None => PathBuf::from("shikaku.toml"),
+    }
+}
+
+fn config(arguments: &Arguments) -> Result<Config> {
+    let file = config_file(arguments);
+    if !file.exists() {
+        return Err(Error::usage(format!("{} does not exist; run `shikaku init`", file.display())));
+    }
+    Config::load(&file, arguments.lake.as_deref())
+}
+
+fn business_date(given: Option<NaiveDate>) -> BusinessDate {
+    given.map_or_else(|| BusinessDate::of(outside::now()), BusinessDate)
+}
+
+fn dispatch(arguments: &Arguments) -> Result<u8> {
+    let json = arguments.json;
+    let job = |name: &str, date: Option<NaiveDate>, paths: Vec<PathBuf>, month: Option<Month>, known_at| {
+        let job = jobs::find(name)?;
+        let store = Store::open_locked(config(arguments)?, outside::outside())?;
+        let call = Call { store: &store, date: business_date(date), paths, month, known_at, force: false };
+        let report = (job.run)(&call)?;
+        show::report(&report, json)?;
+        Ok(exit_code(&report))
+    };
+    match &arguments.command {
+        Command::Init { no_keys } => {
+            let file = config_file(arguments);
+            let default = file.parent().unwrap_or(Path::new("")).join("lake");
+            let lake = arguments.lake.clone().unwrap_or(default);
+            let config = Store::init(&file, &lake, *no_keys, &outside::outside())?;
+            show::made(&file, &config, json)
+        }
+        Command::Synth { .. } => Ok(0),
+        Command::Nightly { inbox, date, force } => {
+            let mut config = config(arguments)?;
+            if let Some(inbox) = inbox {
+                if !inbox.is_dir() {
+                    return Err(Error::usage(format!("{}: no such folder", inbox.display())));
+                }
+                config.inbox.clone_from(inbox);
+            }
+            let store = Store::open_locked(config, outside::outside())?;
+            let date = match date {
+                Some(date) => BusinessDate(*date),
+                None => nightly::unfinished(&store)?.unwrap_or_else(|| business_date(None)),
+            };
+            let night = nightly::run(&store, date, *force)?;
+            show::night(&night, &store, json)?;
+            Ok(night.exit_code())
+        }
+        Command::Ingest { kind, paths, date } => {
+            let name = match kind {
+                Kind::Subscribers => "subscribers",
+                Kind::Links => "links",
+                Kind::Crl => "crl",
+                Kind::Checks => "checks",
+                Kind::Receipts => "receipts",
+                Kind::Masters => "masters",
+            };
+            job(name, *date, paths.clone(), None, None)
+        }
+        Command::Reroute { month, known_at, date } => job("reroute", *date, Vec::new(), Some(*month), *known_at),
+        Command::Fees { command: Monthly::Close { month, date } } => job("fees", *date, Vec::new(), Some(*month), None),
+        Command::Stats { command: MonthlyStats::Build { month, date } } => {
+            job("stats", *date, Vec::new(), Some(*month), None)
+        }
+        Command::Audit { command: Audit::Verify } => {
+            // Under the lock, so that a run that was cut off is finished before it is judged.
+            let store = Store::open_locked(config(arguments)?, outside::outside())?;
+            show::verified(&store, json)
+        }
+        Command::Release { origin, receipt } => {
+            let store = Store::open_locked(config(arguments)?, outside::outside())?;
+            show::release(&store, origin, *receipt, json)
+        }
+        Command::Status => show::status(&Store::open(config(arguments)?, outside::outside())?, json),
+        Command::Runs { command } => {
+            let store = Store::open(config(arguments)?, outside::outside())?;
+            match command {
+                Runs::List => show::runs(&store, json),
+                Runs::Show { run } => show::run(&store, run, json),
+            }
+        }
+        Command::Doctor => show::doctor(&config_file(arguments), config(arguments)?, json),
+        Command::Views { set } => show::views(&Store::open(config(arguments)?, outside::outside())?, *set, json),
+    }
+}
+
+fn exit_code(report: &RunReport) -> u8 {
+    if report.rejections { 3 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

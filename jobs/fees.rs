@@ -1,0 +1,50 @@
+//! Closes a month's fees (手数料): counts paid and billed, four CSVs.
+//!
+//! Reads: check_daily, acquisition. Checks: Σ billing by one bearer kind = payment. Writes: fee, outbox/fees.
+
+use std::collections::BTreeMap;
+
+use chrono::Datelike;
+use shikaku_pipeline::Result;
+use shikaku_pipeline::fees;
+use shikaku_pipeline::store::Store;
+use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::time::BusinessDate;
+
+use super::{Call, Due, Job, month_of, reroute, run as run_job};
+
+pub const JOB: Job = Job {
+    name: "fees",
+    inbox: None,
+    needs: &["links", "checks"],
+    reads: "check_daily, acquisition",
+    writes: "fee, outbox/fees",
+    due: |store, date| due_close(store, date, "fees"),
+    run,
+};
+
+/// Due from `schedule.close_day` on for the month before, while it has no version and has anything to count.
+pub fn due_close(store: &Store, date: BusinessDate, what: &str) -> Result<Option<Due>> {
+    let month = date.month().previous();
+    let closed = store.ledger.fact("closed", &format!("{what}/{month}"))?.is_some();
+    let prefix = format!("on_date={month}");
+    let counted = ["check_daily", "acquisition"];
+    let any = store
+        .ledger
+        .generations()?
+        .iter()
+        .any(|g| counted.contains(&g.table.as_str()) && g.partition.starts_with(&prefix));
+    let due = !closed && any && date.0.day() >= store.config.schedule.close_day;
+    Ok(due.then(|| Due { paths: Vec::new(), month: Some(month) }))
+}
+
+fn run(call: &Call<'_>) -> Result<RunReport> {
+    let month = month_of(call)?;
+    let state = reroute::state_read(call.store)?;
+    let parameters = BTreeMap::from([("month", month.to_string()), ("as_of_set", state)]);
+    run_job(call, JOB.name, parameters, &[], |stage| {
+        let (checks, links) = fees::close(stage, month)?;
+        tracing::info!(job = JOB.name, month = %month, checks, links, "closed");
+        Ok(())
+    })
+}

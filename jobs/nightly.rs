@@ -1,0 +1,144 @@
+//! One night: every job that is due, in order, under one lock. Its exit code says what happened.
+
+use std::collections::BTreeSet;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use shikaku_pipeline::ledger::{Event, RunRow};
+use shikaku_pipeline::store::{Store, commit, publish, run_id};
+use shikaku_pipeline::time::BusinessDate;
+use shikaku_pipeline::{Error, Result};
+
+use super::{Call, JOBS};
+
+/// What became of one job.
+#[derive(Debug, serde::Serialize)]
+pub struct JobOutcome {
+    pub job: &'static str,
+    /// done, rejections, unchanged, not_due, failed, skipped, absent.
+    pub state: &'static str,
+    pub report: Option<commit::RunReport>,
+    pub error: Option<String>,
+    #[serde(skip)]
+    pub exit_code: u8,
+}
+
+/// The night of a business date.
+#[derive(Debug, serde::Serialize)]
+pub struct Night {
+    pub business_date: String,
+    pub jobs: Vec<JobOutcome>,
+}
+
+impl Night {
+    /// First that applies: 5, 1, 3, 0 (answers.md, Runs).
+    pub fn exit_code(&self) -> u8 {
+        let has = |code| self.jobs.iter().any(|j| j.exit_code == code);
+        [2, 4, 5, 1, 3].into_iter().find(|c| has(*c)).unwrap_or(0)
+    }
+}
+
+/// Date of a night that was cut off, so that a resumed one keeps its D.
+pub fn unfinished(store: &Store) -> Result<Option<BusinessDate>> {
+    let runs = store.ledger.runs()?;
+    let last = runs.iter().rev().find(|r| r.job == "nightly");
+    Ok(last.filter(|r| r.status == "started").and_then(|r| r.business_date.parse().ok()).map(BusinessDate))
+}
+
+/// Runs the night.
+pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
+    store.check_business_date(date)?;
+    let run = RunRow {
+        run_id: run_id("nightly", &date.to_string(), &[], &store.config.digest),
+        job: "nightly".to_owned(),
+        business_date: date.to_string(),
+        parameters: "{}".to_owned(),
+        code_version: commit::CODE_VERSION.to_owned(),
+        config_digest: store.config.digest.clone(),
+    };
+    // D is in the ledger before the first stage.
+    store.ledger.append(&[Event::RunStarted { run: run.clone(), at: store.now() }])?;
+    let bar = progress();
+    let mut night = Night { business_date: date.to_string(), jobs: Vec::new() };
+    let mut failed: BTreeSet<&str> = BTreeSet::new();
+    for job in JOBS {
+        bar.set_message(job.name);
+        let outcome = one(store, date, force, job, &failed);
+        if outcome.exit_code == 1 || outcome.exit_code == 5 || outcome.exit_code == 2 {
+            failed.insert(job.name);
+        }
+        let rows = outcome.report.as_ref();
+        tracing::info!(
+            job = job.name,
+            state = outcome.state,
+            rows_read = rows.map_or(0, |r| r.rows_read),
+            rows_accepted = rows.map_or(0, |r| r.rows_accepted),
+            rows_rejected = rows.map_or(0, |r| r.rows_rejected),
+            rows_duplicate = rows.map_or(0, |r| r.rows_duplicate),
+            "job ended"
+        );
+        night.jobs.push(outcome);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    store.ledger.append(&[Event::RunPublished { run_id: run.run_id, at: store.now() }])?;
+    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    Ok(night)
+}
+
+fn one(
+    store: &Store,
+    date: BusinessDate,
+    force: bool,
+    job: &'static super::Job,
+    failed: &BTreeSet<&str>,
+) -> JobOutcome {
+    let ended = |state, exit_code| JobOutcome { job: job.name, state, report: None, error: None, exit_code };
+    if let Some(need) = job.needs.iter().find(|n| failed.contains(*n)) {
+        tracing::warn!(job = job.name, needs = need, "skipped: a job it needs failed");
+        return ended("skipped", 0);
+    }
+    let result = (job.due)(store, date).and_then(|due| match due {
+        None => Ok(None),
+        Some(due) => {
+            let call = Call { store, date, paths: due.paths, month: due.month, known_at: None, force };
+            (job.run)(&call).map(Some)
+        }
+    });
+    match result {
+        Ok(None) if job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder)) => {
+            tracing::warn!(job = job.name, "nothing arrived though due");
+            ended("absent", 3)
+        }
+        Ok(None) => ended("not_due", 0),
+        Ok(Some(report)) => {
+            let (state, code) = match (report.rejections, report.unchanged) {
+                (true, _) => ("rejections", 3),
+                (_, true) => ("unchanged", 0),
+                _ => ("done", 0),
+            };
+            JobOutcome { report: Some(report), ..ended(state, code) }
+        }
+        Err(error) => {
+            tracing::error!(job = job.name, "{error}");
+            JobOutcome { error: Some(error.to_string()), ..ended("failed", night_code(&error)) }
+        }
+    }
+}
+
+/// Inside a night a configuration that a job cannot use is that job's failure.
+fn night_code(error: &Error) -> u8 {
+    match error.exit_code() {
+        5 => 5,
+        2 => 2,
+        _ => 1,
+    }
+}
+
+/// A bar over the jobs on a terminal; hidden otherwise, where log lines say the same.
+fn progress() -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(JOBS.len()).unwrap_or(0));
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}

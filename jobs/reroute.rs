@@ -1,0 +1,62 @@
+//! Decides which insurer owes each claim of a month (レセプト振替・分割) and writes the receipts out.
+//!
+//! Reads: landed UKE files, coverage and member as known at the cut-off. Checks: what goes out is what came in.
+//! Writes: reroute, outbox/reroute. A version appears only when something changed.
+
+use std::collections::BTreeMap;
+
+use chrono::Datelike;
+use shikaku_pipeline::Result;
+use shikaku_pipeline::receipts::received;
+use shikaku_pipeline::reroute::month;
+use shikaku_pipeline::store::Store;
+use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::time::BusinessDate;
+
+use super::{Call, Due, Job, month_of, run as run_job};
+
+pub const JOB: Job = Job {
+    name: "reroute",
+    inbox: None,
+    needs: &["masters", "subscribers", "receipts"],
+    reads: "landed receipts, coverage, member",
+    writes: "reroute, outbox/reroute",
+    due,
+    run,
+};
+
+/// Due from `schedule.reroute_day` (else the cut-off day) of a month that has receipts.
+fn due(store: &Store, date: BusinessDate) -> Result<Option<Due>> {
+    let config = &store.config;
+    let day = if config.schedule.reroute_day == 0 { config.reroute.cutoff_day } else { config.schedule.reroute_day };
+    let month = date.month();
+    let any = received(store)?.iter().any(|(_, f)| f.month == month.to_string());
+    Ok((date.0.day() >= day && any).then(|| Due { paths: Vec::new(), month: Some(month) }))
+}
+
+fn run(call: &Call<'_>) -> Result<RunReport> {
+    let month = month_of(call)?;
+    let cutoff = month::cutoff(call.store, month, call.known_at, call.date)?;
+    // What was landed before the cut-off, and the state of the lake, are inputs of the run like any file.
+    let files: Vec<String> = month::files(call.store, month, cutoff)?.into_iter().map(|(sha256, _)| sha256).collect();
+    let parameters = BTreeMap::from([
+        ("month", month.to_string()),
+        ("cutoff", cutoff.to_string()),
+        ("receipts", shikaku_pipeline::digest::of_parts(files.iter().map(String::as_str))),
+        ("as_of_set", state_read(call.store)?),
+    ]);
+    run_job(call, JOB.name, parameters, &[], |stage| {
+        let outcomes = month::run(stage, month, cutoff)?;
+        tracing::info!(job = JOB.name, month = %month, cutoff = %cutoff, ?outcomes, "decided");
+        Ok(())
+    })
+}
+
+/// The set that a monthly job reads: the newest one that a job other than the monthly ones published, so that a job run
+/// twice over the same state is the same run.
+pub fn state_read(store: &Store) -> Result<String> {
+    let monthly = ["reroute", "fees", "stats"];
+    let runs = store.ledger.runs()?;
+    let set = runs.iter().filter(|r| !monthly.contains(&r.job.as_str())).filter_map(|r| r.set_id).max();
+    Ok(set.unwrap_or(0).to_string())
+}

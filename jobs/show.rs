@@ -1,0 +1,199 @@
+//! What commands print: one JSON document with `--json`, else a few lines that say where to look.
+
+use std::path::Path;
+
+use serde_json::json;
+use shikaku_pipeline::config::Config;
+use shikaku_pipeline::ledger::Event;
+use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::{Store, publish, verify};
+use shikaku_pipeline::{Error, Result};
+
+use crate::jobs::nightly::Night;
+
+pub use crate::status::{doctor, status};
+pub use crate::views::views;
+
+/// Prints a JSON document.
+pub fn document(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+pub fn made(file: &Path, config: &Config, json: bool) -> Result<u8> {
+    let sealed = config.key_file.is_some();
+    if json {
+        document(&json!({ "config": file, "lake": config.lake, "inbox": config.inbox, "outbox": config.outbox, "encrypted": sealed }))?;
+    } else {
+        println!("lake    {}", config.lake.display());
+        println!("inbox   {}", config.inbox.display());
+        println!("outbox  {}", config.outbox.display());
+        println!("config  {}", file.display());
+        match &config.key_file {
+            Some(key) => println!("keys    {} (keep a copy elsewhere: without it nothing can be read)", key.display()),
+            None => println!("keys    none: restricted tables and landed inputs are stored in clear"),
+        }
+    }
+    Ok(0)
+}
+
+pub fn synthesised(output: &Path, files: u64, bytes: u64, json: bool) -> Result<u8> {
+    if json {
+        document(&json!({ "output": output, "files": files, "bytes": bytes }))?;
+    } else {
+        println!("{files} files, {bytes} bytes in {}", output.display());
+    }
+    Ok(0)
+}
+
+/// One line of a run's counts.
+fn counts(report: &RunReport) -> String {
+    let mut line = format!(
+        "read {}, accepted {}, rejected {}, duplicate {}",
+        report.rows_read, report.rows_accepted, report.rows_rejected, report.rows_duplicate
+    );
+    for (code, count) in &report.codes {
+        line.push_str(&format!(", {code} × {count}"));
+    }
+    line
+}
+
+pub fn report(report: &RunReport, json: bool) -> Result<()> {
+    if json {
+        return document(report);
+    }
+    if report.unchanged {
+        println!("{}: nothing changed", report.job);
+        return Ok(());
+    }
+    println!("{} {}: {}", report.job, &report.run_id[..12], counts(report));
+    for path in report.outbox.iter().take(10) {
+        println!("  outbox/{path}");
+    }
+    if report.outbox.len() > 10 {
+        println!("  … {} files in all: shikaku runs show {}", report.outbox.len(), &report.run_id[..12]);
+    }
+    Ok(())
+}
+
+pub fn night(night: &Night, store: &Store, json: bool) -> Result<()> {
+    if json {
+        return document(night);
+    }
+    println!("night of {}", night.business_date);
+    for job in &night.jobs {
+        let detail = match (&job.report, &job.error) {
+            (_, Some(error)) => error.clone(),
+            (Some(report), _) if !report.unchanged => counts(report),
+            _ => String::new(),
+        };
+        println!("  {:<14} {:<11} {detail}", job.job, job.state);
+    }
+    println!("results    {}", store.config.outbox.display());
+    println!("tables     {} (shikaku views | duckdb)", store.config.lake.display());
+    println!("details    shikaku status; shikaku runs list");
+    Ok(())
+}
+
+/// Exit 5 and a line per finding when anything differs.
+pub fn verified(store: &Store, json: bool) -> Result<u8> {
+    let verified = verify::verify(store)?;
+    let code = if verified.findings.is_empty() { 0 } else { 5 };
+    if json {
+        document(&verified)?;
+        return Ok(code);
+    }
+    for finding in &verified.findings {
+        println!("{finding}");
+    }
+    let word = if code == 0 { "intact" } else { "VIOLATED" };
+    println!("{word}: {} events, {} files, {} bytes", verified.events, verified.files, verified.bytes);
+    Ok(code)
+}
+
+pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<u8> {
+    if !(1..=99_999_999).contains(&receipt) {
+        return Err(Error::usage("a 受付番号 is 1 to 99999999"));
+    }
+    let held = store.ledger.inputs(None)?;
+    if !held.iter().any(|(_, i)| i.state == "held" && i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt))
+    {
+        return Err(Error::usage(format!("no held file of {origin} with 受付番号 {receipt}")));
+    }
+    let (name, at) = ("released".to_owned(), store.now());
+    store.ledger.append(&[Event::Fact { name, key: format!("{origin}/{receipt}"), value: at.clone(), at }])?;
+    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    if json {
+        document(&json!({ "origin": origin, "receipt_no": receipt, "released": true }))?;
+    } else {
+        println!("受付番号 {receipt} of {origin} goes in with the next run");
+    }
+    Ok(0)
+}
+
+pub fn runs(store: &Store, json: bool) -> Result<u8> {
+    let runs = store.ledger.runs()?;
+    if json {
+        document(&runs)?;
+        return Ok(0);
+    }
+    for run in runs {
+        let set = run.set_id.map(|s| s.to_string()).unwrap_or_default();
+        println!(
+            "{} {} {:<14} {:<10} {:<21} set {set}",
+            &run.run_id[..12],
+            run.business_date,
+            run.job,
+            run.status,
+            run.outcome.unwrap_or_default()
+        );
+    }
+    Ok(0)
+}
+
+pub fn run(store: &Store, id: &str, json: bool) -> Result<u8> {
+    let run = store.ledger.run(id)?;
+    let inputs: Vec<_> = store.ledger.inputs(Some(&run.run_id))?.into_iter().map(|(_, input)| input).collect();
+    let codes = store.ledger.rejections(&run.run_id)?;
+    let outputs = store.ledger.outputs(Some(&run.run_id))?;
+    if json {
+        let codes: Vec<_> = codes
+            .iter()
+            .map(|(sha256, code, severity, count)| {
+                json!({ "sha256": sha256, "code": code, "severity": severity, "count": count })
+            })
+            .collect();
+        let outputs: Vec<_> = outputs.iter().map(|(path, sha256)| json!({ "path": path, "sha256": sha256 })).collect();
+        document(&json!({ "run": run, "inputs": inputs, "codes": codes, "outputs": outputs }))?;
+        return Ok(0);
+    }
+    println!("run        {}", run.run_id);
+    println!("job        {} of {}, {}", run.job, run.business_date, run.parameters);
+    println!("status     {} {}", run.status, run.outcome.unwrap_or_default());
+    println!("time       {} – {}", run.started_at, run.finished_at.unwrap_or_default());
+    println!("program    {} with configuration {}", run.code_version, &run.config_digest[..12]);
+    if let Some(error) = run.error {
+        println!("error      {error}");
+    }
+    for input in inputs {
+        println!(
+            "input      {} {} {}: {} read {}, accepted {}, rejected {}, duplicate {}",
+            &input.sha256[..12],
+            input.kind,
+            input.name,
+            input.state,
+            input.rows_read,
+            input.rows_accepted,
+            input.rows_rejected,
+            input.rows_duplicate
+        );
+    }
+    for (sha256, code, severity, count) in codes {
+        let ja = &shikaku_schemas::messages::of(&code).ja;
+        println!("code       {} {code} × {count} ({severity}) {ja}", &sha256[..12]);
+    }
+    for (path, sha256) in outputs {
+        println!("output     {} {path}", &sha256[..12]);
+    }
+    Ok(0)
+}

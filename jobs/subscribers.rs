@@ -1,0 +1,23 @@
+//! Takes in insurers' subscriber files (加入者情報).
+//!
+//! Reads: SUB files. Checks: the layouts in schemas/. Writes: member, coverage. On failure nothing of it is visible.
+
+use shikaku_pipeline::history::subscribers;
+use shikaku_pipeline::Result;
+use shikaku_pipeline::store::commit::RunReport;
+
+use super::{Call, Job, due_inbox, take_in};
+
+pub const JOB: Job = Job {
+    name: "subscribers",
+    inbox: Some("subscribers"),
+    needs: &["masters"],
+    reads: "SUB files",
+    writes: "member, coverage",
+    due: |store, _| due_inbox(store, "subscribers"),
+    run,
+};
+
+fn run(call: &Call<'_>) -> Result<RunReport> {
+    take_in(call, JOB.name, subscribers::take_in)
+}

@@ -1,0 +1,223 @@
+//! Strict DER tags and lengths over a stream that hashes what passes, with a bound on everything it holds.
+
+use std::io::Read;
+
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// Why the bytes are no CRL. The code is the result code, the text says where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    pub code: &'static str,
+    pub what: &'static str,
+    pub offset: u64,
+}
+
+/// Largest value held in memory: names, extensions and signatures are far below it.
+const MAX_VALUE: u64 = 1 << 20;
+
+/// A running digest of the kind the signature asks for.
+pub enum Hasher {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Sha512(Sha512),
+}
+
+impl Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(h) => h.update(bytes),
+            Self::Sha384(h) => h.update(bytes),
+            Self::Sha512(h) => h.update(bytes),
+        }
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Sha256(h) => h.finalize().to_vec(),
+            Self::Sha384(h) => h.finalize().to_vec(),
+            Self::Sha512(h) => h.finalize().to_vec(),
+        }
+    }
+}
+
+/// Tag and content length of one element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub tag: u8,
+    pub length: u64,
+}
+
+/// Reads DER elements in order; bytes that pass while a hasher is set are hashed.
+pub struct Stream<R> {
+    source: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    offset: u64,
+    /// Bytes passed before the hasher was known, kept until it is.
+    prefix: Option<Vec<u8>>,
+    hasher: Option<Hasher>,
+}
+
+impl<R: Read> Stream<R> {
+    pub fn new(source: R) -> Self {
+        let buffer = vec![0; 256 * 1024];
+        Self { source, buffer, start: 0, end: 0, offset: 0, prefix: None, hasher: None }
+    }
+
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub fn bad(&self, what: &'static str) -> Malformed {
+        Malformed { code: "400101", what, offset: self.offset }
+    }
+
+    /// From here on bytes are kept, to be hashed once [`Self::hash_with`] says how.
+    pub fn keep_prefix(&mut self) {
+        self.prefix = Some(Vec::new());
+    }
+
+    /// Hashes the kept prefix and everything from here on.
+    pub fn hash_with(&mut self, mut hasher: Hasher) {
+        hasher.update(&self.prefix.take().unwrap_or_default());
+        self.hasher = Some(hasher);
+    }
+
+    /// Ends hashing and gives the digest.
+    pub fn digest(&mut self) -> Option<Vec<u8>> {
+        self.hasher.take().map(Hasher::finish)
+    }
+
+    fn fill(&mut self) -> Result<(), Malformed> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = self.source.read(&mut self.buffer).map_err(|_| self.bad("the file could not be read"))?;
+        }
+        Ok(())
+    }
+
+    fn take_into(&mut self, out: &mut [u8]) -> Result<(), Malformed> {
+        let mut done = 0;
+        while done < out.len() {
+            self.fill()?;
+            if self.start == self.end {
+                return Err(self.bad("the file ends too early"));
+            }
+            let n = (out.len() - done).min(self.end - self.start);
+            out[done..done + n].copy_from_slice(&self.buffer[self.start..self.start + n]);
+            self.start += n;
+            done += n;
+        }
+        if let Some(prefix) = &mut self.prefix {
+            prefix.extend_from_slice(out);
+        } else if let Some(hasher) = &mut self.hasher {
+            hasher.update(out);
+        }
+        self.offset += u64::try_from(out.len()).unwrap_or(0);
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8, Malformed> {
+        let mut one = [0];
+        self.take_into(&mut one)?;
+        Ok(one[0])
+    }
+
+    /// Tag and length of the next element: definite, minimal, one tag byte.
+    pub fn head(&mut self) -> Result<Head, Malformed> {
+        let tag = self.byte()?;
+        if tag & 0x1f == 0x1f {
+            return Err(self.bad("a tag of several bytes"));
+        }
+        let first = self.byte()?;
+        if first < 0x80 {
+            return Ok(Head { tag, length: u64::from(first) });
+        }
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 5 {
+            return Err(self.bad("an indefinite or oversized length"));
+        }
+        let mut length = 0u64;
+        for i in 0..count {
+            let byte = self.byte()?;
+            if i == 0 && byte == 0 {
+                return Err(self.bad("a length that is not minimal"));
+            }
+            length = length << 8 | u64::from(byte);
+        }
+        if length < 0x80 {
+            return Err(self.bad("a length that is not minimal"));
+        }
+        Ok(Head { tag, length })
+    }
+
+    /// Content of an element of at most [`MAX_VALUE`] bytes.
+    pub fn value(&mut self, length: u64) -> Result<Vec<u8>, Malformed> {
+        let size = usize::try_from(length).ok().filter(|_| length <= MAX_VALUE);
+        let Some(size) = size else { return Err(self.bad("an element that is too large")) };
+        let mut value = vec![0; size];
+        self.take_into(&mut value)?;
+        Ok(value)
+    }
+
+    /// An element with the tag expected; its whole bytes, head included, can be rebuilt with [`encode`].
+    pub fn expect(&mut self, tag: u8, what: &'static str) -> Result<Head, Malformed> {
+        let head = self.head()?;
+        if head.tag == tag { Ok(head) } else { Err(self.bad(what)) }
+    }
+
+    /// Whether the file ends here.
+    pub fn at_end(&mut self) -> Result<bool, Malformed> {
+        self.fill()?;
+        Ok(self.start == self.end)
+    }
+}
+
+/// Elements of a DER value in memory.
+#[derive(Clone, Copy)]
+pub struct Elements<'a>(pub &'a [u8]);
+
+impl<'a> Elements<'a> {
+    /// Next element: tag, content, and the whole element; `None` when the bytes are malformed or used up.
+    pub fn next_element(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
+        let bytes = self.0;
+        let (&tag, rest) = bytes.split_first()?;
+        let (&first, rest) = rest.split_first()?;
+        let (length, rest) = if first < 0x80 {
+            (usize::from(first), rest)
+        } else {
+            let count = usize::from(first & 0x7f);
+            let (digits, rest) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count))?;
+            let length = digits.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
+            if digits[0] == 0 || length < 0x80 {
+                return None;
+            }
+            (length, rest)
+        };
+        let (content, after) = rest.split_at_checked(length)?;
+        self.0 = after;
+        Some((tag, content, &bytes[..bytes.len() - after.len()]))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Encodes an element.
+pub fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    let length = content.len();
+    if let Ok(short) = u8::try_from(length)
+        && short < 0x80
+    {
+        out.push(short);
+    } else {
+        let digits: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|b| *b == 0).collect();
+        out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
+        out.extend(digits);
+    }
+    out.extend_from_slice(content);
+    out
+}

@@ -1,0 +1,313 @@
+//! The rules of links on plain maps, without files: who holds a serial, what waits, what conflicts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{NaiveDate, NaiveDateTime};
+
+use crate::lake::row::{Cell, Row};
+
+/// Where a record came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub file: String,
+    pub record: i64,
+    /// ファイル作成日時: the moment of acquisition.
+    pub created: NaiveDateTime,
+}
+
+/// Current state of one serial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkState {
+    pub link_no: i64,
+    pub superseded_by: Option<String>,
+    pub file: String,
+    pub record: i64,
+}
+
+impl LinkState {
+    /// A row of `serial_link`; recorded times are set by the history.
+    pub fn to_row(&self, issuer: &str, serial: &str) -> Row {
+        vec![
+            Cell::text(issuer),
+            Cell::text(serial),
+            Cell::Int(self.link_no),
+            self.superseded_by.clone().into(),
+            Cell::Timestamp(0),
+            Cell::Null,
+            Cell::text(&self.file),
+            Cell::Int(self.record),
+        ]
+    }
+}
+
+/// A link that was made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    pub kind: &'static str,
+    pub serial: String,
+    pub link_no: i64,
+    pub source: Source,
+}
+
+/// A record that waits: LNKR for its 処理通番, LNKU for its old serial.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    pub kind: &'static str,
+    pub serial: String,
+    pub old_serial: Option<String>,
+    pub request_no: Option<String>,
+    /// Night of acceptance; none = this one.
+    pub first_seen: Option<NaiveDate>,
+    pub tries: i64,
+    pub source: Source,
+}
+
+/// Kind, serial, what it waits for.
+pub type PendingKey = (&'static str, String, String);
+
+impl Pending {
+    pub fn key(&self) -> PendingKey {
+        let awaited = self.old_serial.clone().or_else(|| self.request_no.clone()).unwrap_or_default();
+        (self.kind, self.serial.clone(), awaited)
+    }
+
+    pub fn serials(&self) -> impl Iterator<Item = String> {
+        [Some(self.serial.clone()), self.old_serial.clone()].into_iter().flatten()
+    }
+
+    /// A stored row; one more night has come, so `tries` counts up once per night.
+    pub fn from_row(row: &[Cell], date: NaiveDate) -> Self {
+        let text = |i: usize| row[i].as_text().map(str::to_owned);
+        let first_seen = row[4].as_date();
+        let nights = first_seen.map_or(0, |first| date.signed_duration_since(first).num_days());
+        Self {
+            kind: if text(0).as_deref() == Some("LNKR") { "LNKR" } else { "LNKU" },
+            serial: text(1).unwrap_or_default(),
+            old_serial: text(2),
+            request_no: text(3),
+            first_seen,
+            // Nights since it came: a function of the date alone, so that a second run of a night changes nothing.
+            tries: nights.max(row[5].as_int().unwrap_or(0)),
+            source: Source {
+                file: text(8).unwrap_or_default(),
+                record: row[9].as_int().unwrap_or(0),
+                created: row[6].as_timestamp().unwrap_or_default(),
+            },
+        }
+    }
+
+    pub fn to_row(&self, date: NaiveDate) -> Row {
+        vec![
+            Cell::text(self.kind),
+            Cell::text(&self.serial),
+            self.old_serial.clone().into(),
+            self.request_no.clone().into(),
+            Cell::date(self.first_seen.unwrap_or(date)),
+            Cell::Int(self.tries),
+            Cell::timestamp(self.source.created),
+            Cell::Null,
+            Cell::text(&self.source.file),
+            Cell::Int(self.source.record),
+        ]
+    }
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    Waits,
+    /// The same was said before.
+    Known,
+    /// Code of the conflict; nothing changed.
+    Conflict(&'static str),
+}
+
+/// All links that a night can touch.
+#[derive(Debug, Default)]
+pub struct Links {
+    pub issuer: String,
+    pub states: BTreeMap<String, LinkState>,
+    /// Stored rows by serial.
+    pub rows: BTreeMap<String, Vec<Row>>,
+    pub touched: BTreeSet<String>,
+    /// 処理通番 → row of `request_map`.
+    pub requests: BTreeMap<String, Row>,
+    pub pending: BTreeMap<PendingKey, Pending>,
+    pub made: Vec<Made>,
+    /// 処理通番 that were converted; they go at the end of the run.
+    pub(super) used: BTreeSet<String>,
+}
+
+impl Links {
+    /// Adds a stored row of `serial_link`.
+    pub fn known(&mut self, row: Row) {
+        let serial = row[1].as_text().unwrap_or_default().to_owned();
+        if row[5] == Cell::Null {
+            let state = LinkState {
+                link_no: row[2].as_int().unwrap_or(0),
+                superseded_by: row[3].as_text().map(str::to_owned),
+                file: row[6].as_text().unwrap_or_default().to_owned(),
+                record: row[7].as_int().unwrap_or(0),
+            };
+            self.states.insert(serial.clone(), state);
+        }
+        self.rows.entry(serial).or_default().push(row);
+    }
+
+    /// シリアル＋紐付番号.
+    pub fn person(&mut self, serial: &str, link_no: i64, source: Source, kind: &'static str) -> Verdict {
+        match self.states.get(serial) {
+            Some(own) if own.link_no == link_no => Verdict::Known,
+            Some(_) => Verdict::Conflict("300202"),
+            None => {
+                let state =
+                    LinkState { link_no, superseded_by: None, file: source.file.clone(), record: source.record };
+                self.states.insert(serial.to_owned(), state);
+                self.touched.insert(serial.to_owned());
+                self.made.push(Made { kind, serial: serial.to_owned(), link_no, source });
+                Verdict::Done
+            }
+        }
+    }
+
+    /// 処理通番 → 紐付番号; kept until a serial has used it, then dropped (002: never beside personal data).
+    pub fn request(&mut self, request_no: &str, link_no: i64, source: &Source) -> Verdict {
+        match self.requests.get(request_no) {
+            Some(row) if row[1].as_int() == Some(link_no) => Verdict::Known,
+            Some(_) => Verdict::Conflict("300206"),
+            None => {
+                let row = vec![
+                    Cell::text(request_no),
+                    Cell::Int(link_no),
+                    Cell::Null,
+                    Cell::text(&source.file),
+                    Cell::Int(source.record),
+                ];
+                self.requests.insert(request_no.to_owned(), row);
+                Verdict::Done
+            }
+        }
+    }
+
+    /// シリアル＋処理通番.
+    pub fn by_request(&mut self, serial: &str, request_no: &str, source: Source) -> Verdict {
+        if let Some(link_no) = self.requests.get(request_no).and_then(|row| row[1].as_int()) {
+            self.used.insert(request_no.to_owned());
+            return self.person(serial, link_no, source, "LNKR");
+        }
+        self.wait(Pending {
+            kind: "LNKR",
+            serial: serial.to_owned(),
+            old_serial: None,
+            request_no: Some(request_no.to_owned()),
+            first_seen: None,
+            tries: 0,
+            source,
+        })
+    }
+
+    /// 新シリアル＋旧シリアル: the person follows the old serial.
+    pub fn reissue(&mut self, new: &str, old: &str, source: Source) -> Verdict {
+        if new == old {
+            return Verdict::Conflict("200401");
+        }
+        let Some(before) = self.states.get(old).cloned() else {
+            if self.waits_in_a_circle(new, old) {
+                return Verdict::Conflict("300204");
+            }
+            let successor = self.pending.values().find(|p| p.old_serial.as_deref() == Some(old));
+            if successor.is_some_and(|p| p.serial != new) {
+                return Verdict::Conflict("300203");
+            }
+            return self.wait(Pending {
+                kind: "LNKU",
+                serial: new.to_owned(),
+                old_serial: Some(old.to_owned()),
+                request_no: None,
+                first_seen: None,
+                tries: 0,
+                source,
+            });
+        };
+        match before.superseded_by.as_deref() {
+            Some(successor) if successor == new => return Verdict::Known,
+            Some(_) => return Verdict::Conflict("300203"),
+            None => {}
+        }
+        match self.states.get(new) {
+            Some(own) if own.link_no != before.link_no => return Verdict::Conflict("300202"),
+            Some(_) if self.leads_to(new, old) => return Verdict::Conflict("300204"),
+            _ => {}
+        }
+        // The serial may have come by LNKP before; then only the succession is new.
+        self.person(new, before.link_no, source, "LNKU");
+        if let Some(state) = self.states.get_mut(old) {
+            state.superseded_by = Some(new.to_owned());
+        }
+        self.touched.insert(old.to_owned());
+        Verdict::Done
+    }
+
+    fn wait(&mut self, pending: Pending) -> Verdict {
+        let key = pending.key();
+        if self.pending.contains_key(&key) {
+            return Verdict::Known;
+        }
+        self.pending.insert(key, pending);
+        Verdict::Waits
+    }
+
+    /// Whether the successors of `from` reach `to`.
+    fn leads_to(&self, from: &str, to: &str) -> bool {
+        let mut at = from;
+        let mut steps = 0;
+        while let Some(next) = self.states.get(at).and_then(|s| s.superseded_by.as_deref()) {
+            steps += 1;
+            if next == to || steps > self.states.len() {
+                return true;
+            }
+            at = next;
+        }
+        at == to
+    }
+
+    /// Whether waiting reissues already lead from `new` back to `old`.
+    fn waits_in_a_circle(&self, new: &str, old: &str) -> bool {
+        let mut at = new.to_owned();
+        for _ in 0..=self.pending.len() {
+            let Some(next) = self.pending.values().find(|p| p.old_serial.as_deref() == Some(&at)) else { return false };
+            if next.serial == old {
+                return true;
+            }
+            at.clone_from(&next.serial);
+        }
+        true
+    }
+
+    /// Tries what waits until nothing changes; returns what turned out to conflict.
+    pub fn settle(&mut self) -> Vec<(Pending, &'static str)> {
+        let mut conflicts = Vec::new();
+        loop {
+            let ready = self.pending.iter().find(|(_, p)| match (&p.request_no, &p.old_serial) {
+                (Some(request), _) => self.requests.contains_key(request),
+                (None, Some(old)) => self.states.contains_key(old),
+                (None, None) => false,
+            });
+            let Some(key) = ready.map(|(key, _)| key.clone()) else { break };
+            let Some(pending) = self.pending.remove(&key) else { break };
+            let verdict = match (&pending.request_no, &pending.old_serial) {
+                (Some(request), _) => self.by_request(&pending.serial, request, pending.source.clone()),
+                (None, Some(old)) => self.reissue(&pending.serial, old, pending.source.clone()),
+                (None, None) => Verdict::Known,
+            };
+            if let Verdict::Conflict(code) = verdict {
+                conflicts.push((pending, code));
+            }
+        }
+        for request in std::mem::take(&mut self.used) {
+            self.requests.remove(&request);
+        }
+        conflicts
+    }
+}

@@ -1,0 +1,222 @@
+//! Receiving レセプト files: control totals, the 個人番号 guard, one row per receipt. The bytes stay in the landing.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+
+use serde::{Deserialize, Serialize};
+use shikaku_schemas::tables;
+
+use crate::error::{At, Result};
+use crate::inbox::Input;
+use crate::lake::row::{Cell, Row};
+use crate::ledger::InputRow;
+use crate::outbox;
+use crate::read::uke::{self, Broken, Receipt, UkeReader};
+use crate::store::Stage;
+use crate::text::cp932::Encoding;
+use crate::time::Month;
+
+/// Largest file (answers.md).
+const MAX_BYTES: i64 = 4_000_000_000;
+
+/// What the ledger keeps of a received file (fact `receipt_file`, key = SHA-256).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedFile {
+    pub institution_code: String,
+    pub payer: String,
+    /// 請求年月 `YYYY-MM`.
+    pub month: String,
+    pub volume: String,
+    /// Recorded time of its night.
+    pub landed_at: String,
+    pub landing: String,
+}
+
+/// Totals of a file, as GO has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// HO and KO records.
+    pub records: i64,
+    /// Σ HO 合計点数, and the first KO's where there is no HO.
+    pub points: i64,
+}
+
+impl Totals {
+    pub fn add(&mut self, receipt: &Receipt, edition: &shikaku_schemas::uke::Edition) {
+        let points = |id: &str| {
+            let position = edition.record(id).and_then(|r| r.position("points"));
+            receipt.first(id).and_then(|l| uke::number(l.field(position?)))
+        };
+        self.records += i64::try_from(receipt.all("HO").count() + receipt.all("KO").count()).unwrap_or(0);
+        let own = if receipt.first("HO").is_some() { points("HO") } else { points("KO") };
+        self.points += own.unwrap_or(0);
+    }
+
+    pub fn plus(self, other: Self) -> Self {
+        Self { records: self.records + other.records, points: self.points + other.points }
+    }
+}
+
+struct Accepted {
+    file: ReceivedFile,
+    rows: Vec<Row>,
+}
+
+/// Takes in receipt files.
+pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
+    let mut by_month: std::collections::BTreeMap<String, Vec<Row>> = std::collections::BTreeMap::new();
+    let existing: Vec<ReceivedFile> = received(stage.store)?.into_iter().map(|(_, f)| f).collect();
+    for input in inputs {
+        let outcome = if input.bytes > MAX_BYTES {
+            Err((broken("400003"), 0))
+        } else {
+            read_file(stage, input)?
+        };
+        let (code, read, accepted) = match outcome {
+            Ok(accepted) => (None, i64::try_from(accepted.rows.len()).unwrap_or(i64::MAX), Some(accepted)),
+            Err((broken, read)) => (Some(broken), read, None),
+        };
+        let origin = accepted.as_ref().map(|a| a.file.institution_code.clone());
+        let replaces = accepted.as_ref().is_some_and(|a| {
+            existing.iter().any(|e| {
+                (&e.institution_code, &e.payer, &e.month, &e.volume)
+                    == (&a.file.institution_code, &a.file.payer, &a.file.month, &a.file.volume)
+            })
+        });
+        let result_code = code.map_or(if replaces { "300901" } else { "000000" }, |b| b.code);
+        let result = outbox::whole_file(Encoding::Cp932, None, result_code)?;
+        stage.outbox(&outbox::result_path(origin.as_deref(), input), &result)?;
+        if let Some(broken) = code {
+            stage.reject(&input.sha256, broken.code, "error", 1);
+            tracing::warn!(file = %&input.sha256[..12], code = broken.code, line = broken.line, "receipt file refused");
+        }
+        let quarantined = code.is_some_and(|b| b.code == "900001");
+        let landing = if quarantined {
+            stage.quarantine(input)?;
+            None
+        } else {
+            Some(stage.land(input)?)
+        };
+        if let (Some(mut accepted), Some(landing)) = (accepted, &landing) {
+            accepted.file.landing.clone_from(landing);
+            stage.fact("receipt_file", &input.sha256, serde_json::to_string(&accepted.file)?);
+            by_month.entry(accepted.file.month.clone()).or_default().extend(accepted.rows);
+        }
+        stage.inputs.push(InputRow {
+            sha256: input.sha256.clone(),
+            name: input.name.clone(),
+            kind: "UKE".to_owned(),
+            origin,
+            receipt_no: None,
+            bytes: input.bytes,
+            state: if quarantined { "quarantined" } else if code.is_some() { "rejected" } else { "accepted" }.to_owned(),
+            code: code.map(|b| b.code.to_owned()),
+            rows_read: read,
+            rows_accepted: if code.is_some() { 0 } else { read },
+            rows_rejected: if code.is_some() { read } else { 0 },
+            rows_duplicate: 0,
+            landing,
+            landed_at: stage.recorded_at().to_string(),
+        });
+    }
+    for (month, rows) in by_month {
+        stage.write_rows(tables::of("receipt"), &format!("month={month}"), rows)?;
+    }
+    Ok(())
+}
+
+/// All received files by digest.
+pub fn received(store: &crate::store::Store) -> Result<Vec<(String, ReceivedFile)>> {
+    let mut files = Vec::new();
+    for (sha256, value) in store.ledger.facts("receipt_file")? {
+        files.push((sha256, serde_json::from_str(&value)?));
+    }
+    Ok(files)
+}
+
+fn broken(code: &'static str) -> Broken {
+    Broken { code, line: 0 }
+}
+
+/// Reads a file whole once: structure, guard, totals. The count beside an error is of receipts seen before it.
+fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Accepted, (Broken, i64)>> {
+    let file = File::open(&input.path).at(&input.path)?;
+    let mut reader = match UkeReader::open(BufReader::with_capacity(1 << 18, file)) {
+        Ok(reader) => reader,
+        Err(broken) => return Ok(Err((broken, 0))),
+    };
+    let edition = reader.head.edition;
+    let (mut rows, mut totals, mut numbers) = (Vec::new(), Totals::default(), BTreeSet::new());
+    let mut fault = None;
+    let seen = |rows: &Vec<Row>| i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    loop {
+        match reader.next_receipt() {
+            Ok(None) => break,
+            Err(broken) => return Ok(Err((broken, seen(&rows)))),
+            Ok(Some(receipt)) => {
+                if let Some(line) = receipt.lines.iter().find(|l| uke::holds_my_number(edition, l)) {
+                    return Ok(Err((Broken { code: "900001", line: line.number }, seen(&rows))));
+                }
+                totals.add(&receipt, edition);
+                let row = receipt_row(stage, &reader.head, &receipt, input);
+                if !numbers.insert(row[2].clone()) {
+                    fault = fault.or(receipt.lines.first().map(|l| Broken { code: "400202", line: l.number }));
+                }
+                rows.push(row);
+            }
+        }
+    }
+    let (head, tail) = match reader.finish() {
+        Ok(done) => done,
+        Err(broken) => return Ok(Err((broken, seen(&rows)))),
+    };
+    let layout = edition.record("GO");
+    if let (Some(go), Some(layout)) = (tail.lines.first(), layout) {
+        let at = |name| layout.position(name).and_then(|p| uke::number(go.field(p)));
+        if at("count") != Some(totals.records) || at("points") != Some(totals.points) {
+            fault = fault.or(Some(Broken { code: "400007", line: go.number }));
+        }
+    }
+    if let Some(fault) = fault {
+        return Ok(Err((fault, seen(&rows))));
+    }
+    let file = ReceivedFile {
+        institution_code: head.institution_code.clone(),
+        payer: head.payer.clone(),
+        month: head.billing_month.to_string(),
+        volume: head.volume.clone(),
+        landed_at: stage.recorded_at().to_string(),
+        landing: String::new(),
+    };
+    Ok(Ok(Accepted { file, rows }))
+}
+
+fn receipt_row(stage: &Stage<'_>, head: &uke::FileHead, receipt: &Receipt, input: &Input) -> Row {
+    let field = |id: &str, name: &str| -> Option<Vec<u8>> {
+        let position = head.edition.record(id)?.position(name)?;
+        receipt.first(id).map(|l| l.field(position).to_vec())
+    };
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+    let service = field("RE", "service_month").and_then(|f| Month::parse_compact(&f));
+    let points = field("HO", "points").or_else(|| field("KO", "points")).and_then(|f| uke::number(&f));
+    let line = |l: Option<&uke::Line>| Cell::Int(l.map_or(0, |l| l.number));
+    vec![
+        Cell::text(&head.institution_code),
+        Cell::text(&head.payer),
+        Cell::text(text(field("RE", "receipt_no"))),
+        Cell::text(service.map(|m| m.to_string()).unwrap_or_default()),
+        Cell::text(text(field("RE", "kind"))),
+        field("HO", "insurer_no").map(|f| uke::insurer_no(&f)).into(),
+        points.into(),
+        Cell::timestamp(stage.recorded_at()),
+        Cell::text(input.source_file()),
+        line(receipt.lines.first()),
+        line(receipt.lines.last()),
+    ]
+}
+
+/// The month of 請求年月 as it stands in the ledger.
+pub fn month_of(file: &ReceivedFile) -> Option<Month> {
+    Month::parse(&file.month)
+}
