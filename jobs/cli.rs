@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::synth;
 use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
 
@@ -44,7 +45,22 @@ enum Command {
         #[arg(long)]
         no_keys: bool,
     },
-    Synth {},
+    /// Make synthetic inputs of every kind with their truth
+    Synth {
+        #[arg(long, value_enum)]
+        scale: Scale,
+        #[arg(long, default_value_t = 20_261_001)]
+        seed: u64,
+        /// Number of persons instead of the scale's own
+        #[arg(long)]
+        persons: Option<u64>,
+        /// Leave the planted errors out
+        #[arg(long)]
+        clean: bool,
+        /// An empty or new folder
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
     /// Run every job that is due, in order
     Nightly {
         /// Inbox folder; overrides the configuration
@@ -109,6 +125,9 @@ enum Command {
     },
     /// Check configuration, keys, certificates and folders
     Doctor,
+    /// The job table as Markdown, for docs/jobs.md
+    #[command(hide = true)]
+    JobTable,
     /// Write a DuckDB script with one view per table
     Views {
         /// As of this set instead of the newest
@@ -230,7 +249,16 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
             let config = Store::init(&file, &lake, *no_keys, &outside::outside())?;
             show::made(&file, &config, json)
         }
-        Command::Synth { .. } => Ok(0),
+        Command::Synth { scale, seed, persons, clean, output } => {
+            let scale = match scale {
+                Scale::Sample => synth::Scale::Sample,
+                Scale::Regional => synth::Scale::Regional,
+                Scale::National => synth::Scale::National,
+            };
+            let options = synth::Options { scale, seed: *seed, persons: *persons, planted_errors: !clean };
+            let summary = synth::generate(&options, output)?;
+            show::synthesised(output, summary.files, summary.bytes, json)
+        }
         Command::Nightly { inbox, date, force } => {
             let mut config = config(arguments)?;
             if let Some(inbox) = inbox {
@@ -280,6 +308,10 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
                 Runs::List => show::runs(&store, json),
                 Runs::Show { run } => show::run(&store, run, json),
             }
+        }
+        Command::JobTable => {
+            print!("{}", jobs::table());
+            Ok(0)
         }
         Command::Doctor => show::doctor(&config_file(arguments), config(arguments)?, json),
         Command::Views { set } => show::views(&Store::open(config(arguments)?, outside::outside())?, *set, json),

@@ -75,6 +75,20 @@ pub fn find(name: &str) -> Result<&'static Job> {
     JOBS.iter().find(|j| j.name == name).ok_or_else(|| Error::usage(format!("no job {name}")))
 }
 
+/// The job table of the documents.
+pub fn table() -> String {
+    let mut text = "<!-- Made by `cargo xtask generate` from jobs/mod.rs; do not edit. -->\n# Jobs\n\n\
+        In the order of a night. A job that failed does not stop those that do not need it.\n\n\
+        | job | inbox | reads | writes | needs |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for job in JOBS {
+        let inbox = job.inbox.map(|i| format!("inbox/{i}/")).unwrap_or_default();
+        let row = [job.name, &inbox, job.reads, job.writes, &job.needs.join(", ")].join(" | ");
+        text.push_str(&format!("| {row} |\n"));
+    }
+    text
+}
+
 /// Due when its inbox folder holds a file.
 fn due_inbox(store: &Store, folder: &str) -> Result<Option<Due>> {
     let dir = store.config.inbox.join(folder);

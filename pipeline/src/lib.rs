@@ -26,6 +26,7 @@ pub mod reroute;
 pub mod rollup;
 pub mod stats;
 pub mod store;
+pub mod synth;
 pub mod text;
 pub mod time;
 pub mod versions;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use polars::prelude::{IntoLazy, LazyFrame, PlRefPath, ScanArgsParquet, col, lit};
+use polars::prelude::{HiveOptions, IntoLazy, LazyFrame, PlRefPath, ScanArgsParquet, UnionArgs, col, concat, lit};
 use shikaku_schemas::tables::Table;
 
 use crate::error::{Error, Result};
@@ -33,9 +33,11 @@ pub fn sum_by(
     let mut frames = Vec::new();
     for file in files {
         let path = PlRefPath::try_from_path(&file)?;
-        frames.push(LazyFrame::scan_parquet(path, ScanArgsParquet::default())?.collect()?.lazy());
+        // Folder names are ours to read, not polars': it would guess types.
+        let args = ScanArgsParquet { hive_options: HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
+        frames.push(LazyFrame::scan_parquet(path, args)?.collect()?.lazy());
     }
-    let all = polars::prelude::concat(frames, Default::default())?;
+    let all = concat(frames, UnionArgs::default())?;
     let by: Vec<_> = keys.iter().map(|k| col(*k)).collect();
     let frame = all
         .filter(col("axis").eq(lit(axis.to_owned())))

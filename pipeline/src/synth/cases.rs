@@ -197,30 +197,39 @@ const fn next(insurer: usize, from: &'static str, told: usize) -> Next {
     Next { insurer, from, until: "", told }
 }
 
-const MONTH: &[u32] =
-    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31];
+const MONTH: &[u32] = &[
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+];
 
 /// All cases, one household each, from the first person on.
 pub const CASES: &[Case] = &[
     // The insurer changed in the middle of the month; told late.
-    case(0, loss("20261016", "01", "", 2), &[next(1, "20261016", 2)], &[
-        bill("1", &[5, 6], "02"),
-        bill("1", &[20], "04").moved(0),
-        bill("1", &[8, 22], "06").why("split_blocked"),
-    ]),
+    case(
+        0,
+        loss("20261016", "01", "", 2),
+        &[next(1, "20261016", 2)],
+        &[bill("1", &[5, 6], "02"), bill("1", &[20], "04").moved(0), bill("1", &[8, 22], "06").why("split_blocked")],
+    ),
     // The same, told in time.
-    case(0, loss("20261016", "04", "", 0), &[next(2, "20261016", 0)], &[
-        bill("1", &[20], "04").moved(0),
-        bill("1", &[3, 25], "06").why("split_blocked"),
-    ]),
+    case(
+        0,
+        loss("20261016", "04", "", 0),
+        &[next(2, "20261016", 0)],
+        &[bill("1", &[20], "04").moved(0), bill("1", &[3, 25], "06").why("split_blocked")],
+    ),
     // From the first of the month; every kind of institution.
-    case(1, loss("20261001", "01", "", 1), &[next(0, "20261001", 1)], &[
-        bill("4", &[4, 11], "04").moved(0),
-        bill("3", &[12], "04").moved(0),
-        bill("6", &[2, 9, 16], "04").moved(0),
-        bill("dpc", &[1, 2, 3, 4, 5, 6, 7], "04").moved(0).inpatient(),
-        bill("1", &[13], "04").moved(0).no_branch(),
-    ]),
+    case(
+        1,
+        loss("20261001", "01", "", 1),
+        &[next(0, "20261001", 1)],
+        &[
+            bill("4", &[4, 11], "04").moved(0),
+            bill("3", &[12], "04").moved(0),
+            bill("6", &[2, 9, 16], "04").moved(0),
+            bill("dpc", &[1, 2, 3, 4, 5, 6, 7], "04").moved(0).inpatient(),
+            bill("1", &[13], "04").moved(0).no_branch(),
+        ],
+    ),
     // Died.
     case(0, loss("20261011", "02", "", 1), &[], &[bill("1", &[5], "02"), bill("1", &[5, 15], "08")]),
     // The card was returned before the cover ended.
@@ -239,30 +248,43 @@ pub const CASES: &[Case] = &[
     // Two valid coverages: nothing moves.
     case(0, None, &[next(3, "20261005", 0)], &[bill("1", &[12], "02"), bill("1", &[13], "02").printed(0)]),
     // 公費併用 stays; without a change it is simply unchanged.
-    case(0, loss("20261016", "01", "", 1), &[next(1, "20261016", 1)], &[
-        bill("1", &[20], "06").why("with_kohi").kohi(),
-        bill("1", &[5], "02").kohi(),
-    ]),
+    case(
+        0,
+        loss("20261016", "01", "", 1),
+        &[next(1, "20261016", 1)],
+        &[bill("1", &[20], "06").why("with_kohi").kohi(), bill("1", &[5], "02").kohi()],
+    ),
     // No MF: only small receipts move.
-    case(0, loss("20261001", "01", "", 1), &[next(1, "20261001", 1)], &[
-        bill("1", &[20], "06").why("no_mf").no_mf().large(),
-        bill("1", &[21], "04").moved(0).no_mf(),
-    ]),
+    case(
+        0,
+        loss("20261001", "01", "", 1),
+        &[next(1, "20261001", 1)],
+        &[bill("1", &[20], "06").why("no_mf").no_mf().large(), bill("1", &[21], "04").moved(0).no_mf()],
+    ),
     // No JD: days come from the detail records, but nothing is split.
-    case(0, loss("20261016", "01", "", 1), &[next(2, "20261016", 1)], &[
-        bill("1", &[8, 22], "06").why("no_jd").jd(Jd::Missing),
-        bill("1", &[23], "04").moved(0).jd(Jd::Missing),
-    ]),
+    case(
+        0,
+        loss("20261016", "01", "", 1),
+        &[next(2, "20261016", 1)],
+        &[bill("1", &[8, 22], "06").why("no_jd").jd(Jd::Missing), bill("1", &[23], "04").moved(0).jd(Jd::Missing)],
+    ),
     // JD and the detail records disagree.
-    case(1, loss("20261016", "01", "", 2), &[next(2, "20261016", 2)], &[
-        bill("1", &[8, 22], "06").why("jd_disagrees").jd(Jd::Nine(23)),
-        bill("1", &[8, 21], "06").why("jd_disagrees").jd(Jd::Days(&[8, 22])),
-    ]),
+    case(
+        1,
+        loss("20261016", "01", "", 2),
+        &[next(2, "20261016", 2)],
+        &[
+            bill("1", &[8, 22], "06").why("jd_disagrees").jd(Jd::Nine(23)),
+            bill("1", &[8, 21], "06").why("jd_disagrees").jd(Jd::Days(&[8, 22])),
+        ],
+    ),
     // The same insurer, a new number.
-    case(0, loss("20261001", "99", "", 1), &[next(0, "20261001", 1)], &[
-        bill("1", &[7], "04").moved(0),
-        bill("1", &[9], "02").printed(0),
-    ]),
+    case(
+        0,
+        loss("20261001", "99", "", 1),
+        &[next(0, "20261001", 1)],
+        &[bill("1", &[7], "04").moved(0), bill("1", &[9], "02").printed(0)],
+    ),
     Case {
         insurer: 1,
         loss: loss("20261005", "04", "", 0),
@@ -271,21 +293,37 @@ pub const CASES: &[Case] = &[
         bills: &[bill("1", &[12], "04").moved(0)],
     },
     special(0, Special::NoCoverage, &[bill("1", &[7], "03").why("no_member")]),
-    special(0, Special::None, &[
-        bill("1", &[7], "03").why("no_member").fault(Fault::Number),
-        bill("4", &[8], "03").why("no_member").fault(Fault::Birth),
-    ]),
-    special(0, Special::Twins, &[
-        bill("1", &[7], "09").no_branch(),
-        bill("3", &[8], "03").why("several_members").no_branch().no_kana(),
-        bill("1", &[9], "02"),
-    ]),
-    special(2, Special::None, &[
-        bill("3", &[7], "03").why("no_days").jd(Jd::Missing),
-        bill("1", &[8], "03").why("no_days").jd(Jd::Missing).no_details(),
-    ]),
+    special(
+        0,
+        Special::None,
+        &[
+            bill("1", &[7], "03").why("no_member").fault(Fault::Number),
+            bill("4", &[8], "03").why("no_member").fault(Fault::Birth),
+        ],
+    ),
+    special(
+        0,
+        Special::Twins,
+        &[
+            bill("1", &[7], "09").no_branch(),
+            bill("3", &[8], "03").why("several_members").no_branch().no_kana(),
+            bill("1", &[9], "02"),
+        ],
+    ),
+    special(
+        2,
+        Special::None,
+        &[
+            bill("3", &[7], "03").why("no_days").jd(Jd::Missing),
+            bill("1", &[8], "03").why("no_days").jd(Jd::Missing).no_details(),
+        ],
+    ),
     special(1, Special::None, &[bill("1", &[5], "").why("before_2021_09").month("202108")]),
-    special(0, Special::None, &[bill("1", &[5], "").why("no_ho").kohi_alone(), bill("4", &[6], "").why("no_ho").kohi_alone()]),
+    special(
+        0,
+        Special::None,
+        &[bill("1", &[5], "").why("no_ho").kohi_alone(), bill("4", &[6], "").why("no_ho").kohi_alone()],
+    ),
     // 入院 without any day: the whole month.
     special(0, Special::None, &[bill("1", MONTH, "02").jd(Jd::Missing).no_details().inpatient()]),
     case(0, loss("20261016", "01", "", 1), &[], &[bill("1", MONTH, "06").jd(Jd::Missing).no_details().inpatient()]),

@@ -28,9 +28,12 @@ pub struct Check {
 
 /// The `n`th check of a day of October.
 pub fn check(world: &World, of_day: u64, n: u64) -> Result<Check> {
-    let (dice, index) = (world.dice, of_day * 1_000_000 + n);
+    let (dice, index) = (world.dice, of_day * 1_000_000_000 + n);
     let person = dice.below("checked person", index, world.persons);
-    let institution = world.institutions[at(dice.below("checking", index, super::dice::count(world.institutions.len())))].code.clone();
+    let institution = world.institutions
+        [at(dice.below("checking", index, super::dice::count(world.institutions.len())))]
+    .code
+    .clone();
     let date = add_days(day("20261001"), i64::try_from(of_day).unwrap_or(1) - 1);
     let minutes = TimeDelta::minutes(i64::try_from(n * 20 % 700).unwrap_or(0));
     let checked_at = date.and_time(hms(8, 5, 0)) + minutes + TimeDelta::seconds(i64::try_from(n % 60).unwrap_or(0));
@@ -57,7 +60,16 @@ pub fn check(world: &World, of_day: u64, n: u64) -> Result<Check> {
         ("institution_code", &institution),
         ("access_kind", access),
         ("purpose", "01"),
-        ("eligibility", if unknown { "3" } else if n % 19 == 7 { "2" } else { "1" }),
+        (
+            "eligibility",
+            if unknown {
+                "3"
+            } else if n % 19 == 7 {
+                "2"
+            } else {
+                "1"
+            },
+        ),
         ("insurer_code", &insurer),
     ])?;
     if !unknown {

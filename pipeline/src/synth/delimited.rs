@@ -46,6 +46,16 @@ impl Row {
         self
     }
 
+    /// The D line with its fields as they stand, quotes and all.
+    pub fn unquoted_line(&self) -> Vec<u8> {
+        let mut line = b"D".to_vec();
+        for field in &self.fields {
+            line.push(b',');
+            line.extend_from_slice(field);
+        }
+        line
+    }
+
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }

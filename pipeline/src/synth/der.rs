@@ -83,7 +83,11 @@ pub fn printable_string(text: &str) -> Vec<u8> {
 
 /// Time in UTC as RFC 5280 §5.1.2.4 asks: UTCTime up to 2049.
 pub fn time(utc: NaiveDateTime) -> Vec<u8> {
-    if utc.year() < 2050 { element(0x17, utc.format("%y%m%d%H%M%SZ").to_string().as_bytes()) } else { generalized_time(utc) }
+    if utc.year() < 2050 {
+        element(0x17, utc.format("%y%m%d%H%M%SZ").to_string().as_bytes())
+    } else {
+        generalized_time(utc)
+    }
 }
 
 pub fn generalized_time(utc: NaiveDateTime) -> Vec<u8> {

@@ -21,9 +21,9 @@ impl Dice {
     /// 64 bits for a purpose and an index.
     pub fn value(self, purpose: &str, index: u64) -> u64 {
         // FNV-1a keeps purposes apart.
-        let purpose = purpose.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let purpose = purpose
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         mix(mix(self.seed ^ purpose).wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 

@@ -25,7 +25,7 @@ fn pair(kind: &str, first: &str, second: &str) -> Result<Row> {
 
 /// A serial as some senders write it.
 fn written(index: u64, serial: &str) -> String {
-    if index % 7 == 0 { format!("00{}", serial.to_uppercase()) } else { serial.to_owned() }
+    if index.is_multiple_of(7) { format!("00{}", serial.to_uppercase()) } else { serial.to_owned() }
 }
 
 fn put(sample: &mut Sample<'_>, night: usize, kind: &str, rows: Rows) -> Result<()> {

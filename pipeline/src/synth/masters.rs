@@ -2,7 +2,7 @@
 
 use super::dice::{at, count};
 use super::truth::{State, Truth};
-use super::world::{Insurer, Institution, World, insurer_no};
+use super::world::{Institution, Insurer, World, insurer_no};
 use super::{NIGHTS, Out};
 use crate::error::{Error, Result};
 use crate::text::cp932::Encoding;
@@ -125,7 +125,8 @@ pub fn write(world: &World, out: &mut Out, truth: &mut Truth) -> Result<()> {
     let (text, rows) = insurers_csv(world);
     put("insurers.csv", text.into_bytes(), rows)?;
     let mut text = String::from(
-        "institution_code,name,prefecture_code,municipality_code,medical_area_code,beds,size_class,opened_on,closed_on\n",
+        "institution_code,name,prefecture_code,municipality_code,medical_area_code,beds,size_class,\
+         opened_on,closed_on\n",
     );
     for (k, of) in (0u64..).zip(&world.institutions) {
         let (beds, class) = match of.fee_table {
@@ -134,7 +135,9 @@ pub fn write(world: &World, out: &mut Out, truth: &mut Truth) -> Result<()> {
             _ => ("0", "1"),
         };
         let (code, name, prefecture, area) = (&of.code, &of.name, of.prefecture, k % 3 + 1);
-        text += &format!("{code},{name},{prefecture:02},{prefecture:02}10{area},{prefecture:02}0{area},{beds},{class},20100401,\n");
+        text += &format!(
+            "{code},{name},{prefecture:02},{prefecture:02}10{area},{prefecture:02}0{area},{beds},{class},20100401,\n"
+        );
     }
     put("institutions.csv", text.into_bytes(), count(world.institutions.len()))?;
     let mut text = "国民の祝日・休日月日,国民の祝日・休日名称\r\n".to_owned();
@@ -146,7 +149,8 @@ pub fn write(world: &World, out: &mut Out, truth: &mut Truth) -> Result<()> {
     let bytes = Encoding::Cp932.encode(&text).ok_or_else(|| Error::failed("synth: a holiday has no code in CP932"))?;
     put("syukujitsu.csv", bytes, 18)?;
     let own: Vec<&Insurer> = world.insurers.iter().filter(|i| i.encoding == Encoding::Utf8).collect();
-    let mut text = "# Synthetic. How files of each insurer code are read; insurers not named here send CP932.\n".to_owned();
+    let mut text =
+        "# Synthetic. How files of each insurer code are read; insurers not named here send CP932.\n".to_owned();
     for insurer in &own {
         // loss_day names the default: it changes nothing and shows where it stands.
         text += &format!(
@@ -167,7 +171,9 @@ fn insurers_csv(world: &World) -> (String, u64) {
         for (place, (number, name)) in insurer.numbers.iter().enumerate() {
             let abolished = if insurer.scheme == "02" && place == 1 { ABOLISHED_ON } else { "" };
             let (code, holder, scheme) = (&insurer.code, &insurer.holder, insurer.scheme);
-            text += &format!("{code},{holder},{scheme},{number},{name},0300000000,東京都架空区見本町1-1-1,20081001,{abolished}\n");
+            text += &format!(
+                "{code},{holder},{scheme},{number},{name},0300000000,東京都架空区見本町1-1-1,20081001,{abolished}\n"
+            );
             rows += 1;
         }
     }

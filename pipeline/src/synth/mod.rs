@@ -88,23 +88,28 @@ pub fn generate(options: &Options, dir: &Path) -> Result<Summary> {
     }
     std::fs::create_dir_all(dir).at(dir)?;
     let mut out = Out { root: dir.to_owned(), files: 0, bytes: 0 };
-    let (name, own, insurers, institutions) = match options.scale {
-        Scale::Sample => ("sample", 1_002, 0, 12),
-        Scale::Regional => ("regional", 1_300_000, 20, 2_400),
-        Scale::National => ("national", 130_000_000, 1_700, 236_538),
+    let (name, own) = match options.scale {
+        Scale::Sample => ("sample", 1_002),
+        Scale::Regional => ("regional", 1_300_000),
+        Scale::National => ("national", 130_000_000),
     };
     let persons = options.persons.unwrap_or(own);
     let small = options.scale == Scale::Sample;
     // The script needs its households and some others around them.
-    let least = if small { script::scripted_persons() + 300 } else { 10_000 };
+    let least = if small { script::scripted_persons() + 300 } else { 1_000 };
     if persons < least || persons > 1_000_000_000 {
         return Err(Error::usage(format!("{name}: persons must be {least} to 1000000000")));
     }
     let world = World {
         dice: Dice::new(options.seed),
         persons,
-        insurers: if small { masters::sample_insurers() } else { masters::many_insurers(insurers) },
-        institutions: masters::institutions(institutions),
+        // 1,700 insurer codes and 236,538 institutions for 130 million persons (002 L13922).
+        insurers: if small {
+            masters::sample_insurers()
+        } else {
+            masters::many_insurers((persons / 70_000).clamp(10, 1_700))
+        },
+        institutions: masters::institutions(if small { 12 } else { (persons / 550).clamp(12, 236_538) }),
         small,
         scripted: if small { cases::CASES.iter().map(|c| c.insurer).collect() } else { Vec::new() },
     };

@@ -15,21 +15,22 @@ pub fn text(seed: u64, scale: &str, persons: u64, planted: bool) -> String {
     format!(
         "# Synthetic inputs
 
-Made by the generator from scale `{scale}`, seed `{seed}`, {persons} persons, {errors} planted errors. The same seed gives
-the same bytes. No real person, insurer or institution stands in here; the CA key follows from the seed and is worthless.
+Made by the generator from scale `{scale}`, seed `{seed}`, {persons} persons, {errors} planted errors. The
+same seed gives the same bytes. No real person, insurer or institution stands in here; the CA key follows from the seed
+and is worthless.
 
 | path | what it is |
 |---|---|
 | `shikaku.toml` | configuration, only what differs from the defaults |
 | `ca/sample-ca.pem` | certificate that the CRLs are signed under |
-| `nights/<date>/` | inputs of one business date: `masters`, `subscribers`, `links`, `crl/<date of issue>`, `checks`, `receipts` |
+| `nights/<date>/` | inputs of one business date; a CRL set is named by its day of issue |
 | `rules/<code>.csv` | a small file that breaks one rule of the catalogue (sample only) |
 | `rules/NOT_IN_ISOLATION.txt` | codes that no single small file can show, and why |
 | `truth/files.csv` | what becomes of each file, and its counts; a quarantined file is not counted |
 | `truth/records.csv` | every finding other than 000000; `record_no` counts D lines from 1, blank = the whole file |
 | `truth/receipts.csv` | decision of each receipt; `outcome` blank = not applicable; `branch_no` for 04 and 09 only |
 | `truth/serials.csv` | each serial after the last night; revoked ones keep their `link_no` |
-| `truth/checks.csv` | accepted checks per day by insurer (`-` = unknown) and by institution, `validity` blank = none made |
+| `truth/checks.csv` | accepted checks per day by insurer (`-` = unknown) and institution; blank `validity` = none |
 
 Only `truth/files.csv` is written for scales other than `sample`.
 "

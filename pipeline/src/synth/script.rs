@@ -211,7 +211,12 @@ pub fn unchanged(world: &World, index: u64, insurer: usize, table: &'static str)
     let found = !says_branch && !coverage.branch.is_empty();
     let branch = if says_branch { coverage.branch.clone() } else { String::new() };
     let bill = Bill {
-        card: Some(Card { insurer_no: coverage.insurer_no.clone(), symbol: coverage.symbol, number: coverage.number, branch }),
+        card: Some(Card {
+            insurer_no: coverage.insurer_no.clone(),
+            symbol: coverage.symbol,
+            number: coverage.number,
+            branch,
+        }),
         late_elderly: world.insurers[insurer].scheme == "07",
         service_month: "202610",
         jd: Some(days.iter().map(|d| (*d, 1)).collect()),

@@ -4,17 +4,21 @@ use super::delimited::Row;
 use super::world::{Coverage, Insurer, Person, age, compact, day};
 use crate::error::Result;
 
-/// 処理種別.
+/// 処理種別 other than those that carry an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    Register,
-    Update,
     Delete,
     Relink,
 }
 
 /// A record that registers or updates: operation 1, or 2 for 市町村国保.
-pub fn image(insurer: &Insurer, person: &Person, coverage: Option<&Coverage>, update: bool, night: &str) -> Result<Row> {
+pub fn image(
+    insurer: &Insurer,
+    person: &Person,
+    coverage: Option<&Coverage>,
+    update: bool,
+    night: &str,
+) -> Result<Row> {
     let mut row = Row::new("SUB", insurer.encoding);
     let municipal = insurer.scheme == "06";
     row.set("operation", if update || municipal { "2" } else { "1" })?;
@@ -37,7 +41,6 @@ pub fn image(insurer: &Insurer, person: &Person, coverage: Option<&Coverage>, up
             row.set("dependent", if head { insurer.insured_code } else { "2" })?;
             if head {
                 row.set("insured_name", &person.name())?;
-                row.set("workplace", "架空商事株式会社")?;
             }
         }
     }
@@ -65,6 +68,10 @@ fn set_coverage(row: &mut Row, insurer: &Insurer, person: &Person, coverage: &Co
     }
     row.set("card_kind", coverage.card_kind)?;
     row.set("card_from", &compact(coverage.acquired))?;
+    // 事業所名称 is a field of the coverage, not of the member.
+    if matches!(insurer.scheme, "01" | "02") && person.place == 0 {
+        row.set("workplace", "架空商事株式会社")?;
+    }
     match insurer.scheme {
         "06" => {
             row.set("card_to", "20270731")?;
@@ -84,7 +91,14 @@ fn set_coverage(row: &mut Row, insurer: &Insurer, person: &Person, coverage: &Co
 }
 
 /// 削除 of a member with all coverages, or 紐付訂正 to another person.
-pub fn other(insurer: &Insurer, person: &Person, member_no: &str, operation: Operation, link: &str, night: &str) -> Result<Row> {
+pub fn other(
+    insurer: &Insurer,
+    person: &Person,
+    member_no: &str,
+    operation: Operation,
+    link: &str,
+    night: &str,
+) -> Result<Row> {
     let mut row = Row::new("SUB", insurer.encoding);
     row.set("operation", if operation == Operation::Relink { "4" } else { "3" })?;
     row.set("member_no", member_no)?;

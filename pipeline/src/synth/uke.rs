@@ -135,7 +135,8 @@ impl Bill {
         };
         let record = |id: &str, class: &str, code: &str, points: &str, days: &[(u32, u8)]| {
             let times: u32 = days.iter().map(|(_, n)| u32::from(*n)).sum();
-            let record = Record::new(edition, id)?.set("service_class", class)?.set("burden", burden)?.set("code", code)?;
+            let record =
+                Record::new(edition, id)?.set("service_class", class)?.set("burden", burden)?.set("code", code)?;
             let times = if times == 0 { 1 } else { times };
             record.set("points", points)?.set("count", times)?.days("day_first", days.iter().copied()).map(Record::line)
         };

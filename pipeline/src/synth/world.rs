@@ -219,7 +219,8 @@ impl World {
 
     /// A serial: letters every few digits, so that no run of digits looks like a number of the field.
     pub fn serial_of(&self, purpose: &str, index: u64) -> String {
-        let words = [self.dice.value(purpose, index), self.dice.value("serial low", index ^ self.dice.value(purpose, 0))];
+        let words =
+            [self.dice.value(purpose, index), self.dice.value("serial low", index ^ self.dice.value(purpose, 0))];
         let hex = format!("{:016x}{:016x}", words[0], words[1]);
         // Two lengths, one of them odd.
         let length = if self.dice.chance("serial length", index, 1, 5) { 31 } else { 32 };
