@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chrono::{NaiveDate, NaiveDateTime};
 use clap::{Parser, Subcommand, ValueEnum};
 use shikaku_pipeline::config::Config;
-use shikaku_pipeline::store::Store;
+use shikaku_pipeline::store::{Store, publish};
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::synth;
 use shikaku_pipeline::time::{BusinessDate, Month};
@@ -293,9 +293,13 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
             job("stats", *date, Vec::new(), Some(*month), None)
         }
         Command::Audit { command: Audit::Verify } => {
-            // Under the lock, so that a run that was cut off is finished before it is judged.
-            let store = Store::open_locked(config(arguments)?, outside::outside())?;
-            show::verified(&store, json)
+            // Under the lock, so that a run that was cut off is finished before it is judged; what a kill cannot explain
+            // stays as it is and is judged as it is.
+            let store = Store::lock(config(arguments)?, outside::outside())?;
+            match publish::recover(&store) {
+                Ok(()) | Err(Error::Integrity(_)) => show::verified(&store, json),
+                Err(error) => Err(error),
+            }
         }
         Command::Release { origin, receipt } => {
             let store = Store::open_locked(config(arguments)?, outside::outside())?;

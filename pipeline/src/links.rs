@@ -3,7 +3,7 @@
 //! The order inside a night does not show: files are applied by kind and receipt number, and what waits is tried again
 //! until nothing changes. Every link made is written to the acquisition log, the fee basis (domain.md §4).
 
-mod resolve;
+pub mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 

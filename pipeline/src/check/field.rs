@@ -14,6 +14,9 @@ use crate::time::{parse_date, parse_timestamp};
 pub fn check_fields(context: &Context<'_>, record: &RawRecord<'_>, first: usize) -> (Vec<Value>, Vec<Finding>) {
     let fields = &context.layout.fields;
     let mut findings = Vec::new();
+    if record.misquoted {
+        findings.push(Finding::of("200002"));
+    }
     if record.len() != fields.len() + first {
         findings.push(Finding::of("200001"));
         return (vec![Value::Blank; fields.len()], findings);

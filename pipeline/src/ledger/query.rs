@@ -186,6 +186,12 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Hash of the event with that number.
+    pub fn event_hash_at(&self, seq: i64) -> Result<Option<String>> {
+        let rows = self.text_rows("SELECT hash FROM event WHERE CAST(seq AS TEXT) = $1", &[&seq.to_string()])?;
+        Ok(rows.first().map(|r| text(&r[0])))
+    }
+
     /// Head of the chain.
     pub fn head(&self) -> Result<(i64, String)> {
         let rows = self.text_rows("SELECT CAST(seq AS TEXT), hash FROM event ORDER BY seq DESC LIMIT 1", &[])?;

@@ -192,11 +192,7 @@ impl Links {
 
     /// シリアル＋処理通番.
     pub fn by_request(&mut self, serial: &str, request_no: &str, source: Source) -> Verdict {
-        if let Some(link_no) = self.requests.get(request_no).and_then(|row| row[1].as_int()) {
-            self.used.insert(request_no.to_owned());
-            return self.person(serial, link_no, source, "LNKR");
-        }
-        self.wait(Pending {
+        let pending = Pending {
             kind: "LNKR",
             serial: serial.to_owned(),
             old_serial: None,
@@ -204,13 +200,29 @@ impl Links {
             first_seen: None,
             tries: 0,
             source,
-        })
+        };
+        if self.pending.contains_key(&pending.key()) {
+            return Verdict::Known;
+        }
+        match self.requests.get(request_no).and_then(|row| row[1].as_int()) {
+            None => self.wait(pending),
+            Some(link_no) => {
+                let verdict = self.person(serial, link_no, pending.source, "LNKR");
+                if !matches!(verdict, Verdict::Conflict(_)) {
+                    self.used.insert(request_no.to_owned());
+                }
+                verdict
+            }
+        }
     }
 
     /// 新シリアル＋旧シリアル: the person follows the old serial.
     pub fn reissue(&mut self, new: &str, old: &str, source: Source) -> Verdict {
         if new == old {
             return Verdict::Conflict("200401");
+        }
+        if self.pending.contains_key(&("LNKU", new.to_owned(), old.to_owned())) {
+            return Verdict::Known;
         }
         let Some(before) = self.states.get(old).cloned() else {
             if self.waits_in_a_circle(new, old) {

@@ -26,12 +26,14 @@ pub struct RawRecord<'a> {
     pub line: u64,
     /// Offset of its first byte in the file.
     pub byte: u64,
+    /// Its quotes are not as RFC 4180 has them: the reader and the sender may see other fields.
+    pub misquoted: bool,
 }
 
 impl<'a> RawRecord<'a> {
     /// A record of fields that lie one after the other in `data`, each ending where `ends` says.
     pub fn new(data: &'a [u8], ends: &'a [usize], line: u64, byte: u64) -> Self {
-        Self { data, ends, line, byte }
+        Self { data, ends, line, byte, misquoted: false }
     }
 
     pub fn len(&self) -> usize {
@@ -64,6 +66,36 @@ pub struct Records<R> {
     at_end: bool,
     /// Of the record last read: bytes, fields, line, byte.
     current: (usize, usize, u64, u64),
+    quotes: Quotes,
+    misquoted: bool,
+}
+
+/// Where the bytes read so far stand towards quoting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    FieldStart,
+    Plain,
+    Quoted,
+    /// Behind a quote inside a quoted field: it ends there or is doubled.
+    Closing,
+}
+
+impl Quotes {
+    /// The state after a byte; `None` = the byte may not stand there.
+    fn after(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Some(Self::Closing),
+            (Self::Quoted, _) | (Self::FieldStart | Self::Closing, b'"') => Some(Self::Quoted),
+            (_, b',' | b'\n' | b'\r') => Some(Self::FieldStart),
+            (Self::FieldStart | Self::Plain, b) if b != b'"' => Some(Self::Plain),
+            _ => None,
+        }
+    }
+
+    /// The state after bytes without any quote that began at a field.
+    fn after_plain(bytes: &[u8]) -> Self {
+        if matches!(bytes.last(), None | Some(b',' | b'\n' | b'\r')) { Self::FieldStart } else { Self::Plain }
+    }
 }
 
 impl<R: Read> Records<R> {
@@ -85,6 +117,8 @@ impl<R: Read> Records<R> {
             line: 1,
             at_end: false,
             current: (0, 0, 1, 0),
+            quotes: Quotes::FieldStart,
+            misquoted: false,
         }
     }
 
@@ -114,7 +148,8 @@ impl<R: Read> Records<R> {
     /// The record last read.
     pub fn current(&self) -> RawRecord<'_> {
         let (used, fields, line, byte) = self.current;
-        RawRecord { data: &self.data[..used], ends: &self.ends[..fields], line, byte }
+        let (data, ends) = (&self.data[..used], &self.ends[..fields]);
+        RawRecord { data, ends, line, byte, misquoted: self.misquoted }
     }
 
     /// Reads the next record into [`Self::current`]; false at the end.
@@ -123,6 +158,8 @@ impl<R: Read> Records<R> {
         // Line ends left over from the record before belong to no record.
         self.skip_line_ends()?;
         let (line, byte) = (self.line, self.byte);
+        self.quotes = Quotes::FieldStart;
+        self.misquoted = false;
         loop {
             if self.start == self.filled && !self.at_end {
                 self.start = 0;
@@ -132,9 +169,24 @@ impl<R: Read> Records<R> {
             let chunk = &self.input[self.start..self.filled];
             let (result, read, wrote, ends) =
                 self.core.read_record(chunk, &mut self.data[used..], &mut self.ends[fields..]);
-            self.line += memchr::memchr_iter(b'\n', &chunk[..read]).count() as u64;
+            let passed = &chunk[..read];
+            self.line += u64::try_from(memchr::memchr_iter(b'\n', passed).count()).unwrap_or(0);
+            // Most files have no quote at all; then there is nothing to follow.
+            if self.quotes == Quotes::FieldStart && memchr::memchr(b'"', passed).is_none() {
+                self.quotes = if read == 0 { self.quotes } else { Quotes::after_plain(passed) };
+            } else {
+                for byte in passed {
+                    match self.quotes.after(*byte) {
+                        Some(next) => self.quotes = next,
+                        None => {
+                            self.misquoted = true;
+                            self.quotes = Quotes::Plain;
+                        }
+                    }
+                }
+            }
             self.start += read;
-            self.byte += read as u64;
+            self.byte += u64::try_from(read).unwrap_or(0);
             used += wrote;
             fields += ends;
             match result {
@@ -192,8 +244,25 @@ mod tests {
     fn records_know_their_line_and_byte() {
         let read = all(b"H,a\r\n\r\nD,\"x,\r\ny\",z\nE,1", 4096);
         let at: Vec<(u64, u64)> = read.iter().map(|r| (r.0, r.1)).collect();
-        assert_eq!(at, [(1, 0), (3, 7), (5, 20)]);
+        assert_eq!(at, [(1, 0), (3, 7), (5, 19)]);
         assert_eq!(read[1].2, [b"D".to_vec(), b"x,\r\ny".to_vec(), b"z".to_vec()]);
+    }
+
+    #[test]
+    fn quotes_that_rfc_4180_does_not_have_are_seen_for_any_buffer() {
+        for (text, bad) in [
+            ("D,\"a\"\"b\",c\n", false),
+            ("D,\"a,\r\nb\"\n", false),
+            ("D,a\"b,c\n", true),
+            ("D,\"a\"b,c\n", true),
+            ("D,a,b\n", false),
+        ] {
+            for buffer in [1, 2, 3, 64] {
+                let mut records = Records::with_buffer(text.as_bytes(), buffer);
+                assert!(records.advance().unwrap());
+                assert_eq!(records.current().misquoted, bad, "{text:?} with {buffer}");
+            }
+        }
     }
 
     #[test]

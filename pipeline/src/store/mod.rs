@@ -47,30 +47,37 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes an empty lake with its configuration and, unless `no_keys`, its key file. Refuses what exists already.
+    /// Makes an empty lake; its configuration unless there is one already (say, with `ledger.url`); and, unless `no_keys`,
+    /// its key file. Refuses a lake that exists.
     pub fn init(config_file: &Path, lake: &Path, no_keys: bool, outside: &Outside) -> Result<Config> {
-        for path in [config_file, &lake.join("ledger.sqlite")] {
-            if path.exists() {
-                return Err(Error::usage(format!("{} exists already", path.display())));
-            }
-        }
         let base = config_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let key_file = if no_keys { "" } else { "shikaku.key" };
-        let relative = lake.strip_prefix(base).unwrap_or(lake);
         std::fs::create_dir_all(base).at(base)?;
-        std::fs::create_dir_all(lake).at(lake)?;
-        if !no_keys {
-            write_secret(&base.join(key_file), &Keys::generate(&*outside.entropy)?)?;
+        if !config_file.exists() {
+            if lake.join("chain.head").exists() {
+                return Err(Error::usage(format!("{} is a lake already", lake.display())));
+            }
+            let relative = lake.strip_prefix(base).unwrap_or(lake).display().to_string().replace('\\', "/");
+            let text = config::sample(&relative, if no_keys { "" } else { "shikaku.key" });
+            std::fs::write(config_file, &text).at(config_file)?;
         }
-        let text = config::sample(&relative.display().to_string().replace('\\', "/"), key_file);
-        std::fs::write(config_file, &text).at(config_file)?;
         let config = Config::load(config_file, None)?;
+        if config.lake.join("chain.head").exists() {
+            return Err(Error::usage(format!("{} is a lake already", config.lake.display())));
+        }
+        match &config.key_file {
+            Some(file) if no_keys => {
+                return Err(Error::usage(format!("--no-keys, but the configuration names {}", file.display())));
+            }
+            Some(file) if !file.exists() => write_secret(file, &Keys::generate(&*outside.entropy)?)?,
+            _ => {}
+        }
+        std::fs::create_dir_all(&config.lake).at(&config.lake)?;
         let ledger = open_ledger(&config, true)?;
         for kind in ["subscribers", "links", "crl", "checks", "receipts", "masters", "quarantine"] {
             let dir = config.inbox.join(kind);
             std::fs::create_dir_all(&dir).at(&dir)?;
         }
-        ledger.append(&[Event::LakeCreated { encrypted: !no_keys }])?;
+        ledger.append(&[Event::LakeCreated { encrypted: config.key_file.is_some() }])?;
         let keys = config.key_file.as_deref().map(Keys::load).transpose()?;
         publish::write_head(&config.lake, &ledger, keys.as_ref())?;
         Ok(config)
@@ -85,6 +92,13 @@ impl Store {
 
     /// Opens a lake for writing: takes the lock, then finishes or discards what a killed run left.
     pub fn open_locked(config: Config, outside: Outside) -> Result<Self> {
+        let store = Self::lock(config, outside)?;
+        publish::recover(&store)?;
+        Ok(store)
+    }
+
+    /// Takes the lock and nothing more; for `audit verify`, which must see a broken lake as it is.
+    pub fn lock(config: Config, outside: Outside) -> Result<Self> {
         let path = config.lake.join(".lock");
         if !config.lake.is_dir() {
             return Err(Error::usage(format!("no lake at {}; run `shikaku init`", config.lake.display())));
@@ -95,9 +109,7 @@ impl Store {
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Locked(path)),
             Err(std::fs::TryLockError::Error(error)) => return Err(error).at(&path),
         }
-        let store = Self { _lock: Some(file), ..Self::open(config, outside)? };
-        publish::recover(&store)?;
-        Ok(store)
+        Ok(Self { _lock: Some(file), ..Self::open(config, outside)? })
     }
 
     /// How restricted tables are sealed, if keys are configured.

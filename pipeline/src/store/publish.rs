@@ -52,8 +52,9 @@ pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
     Ok(())
 }
 
-/// Finishes committed runs, drops staged ones, and catches the head up.
+/// Finishes committed runs, drops staged ones, and catches the head up. Nothing is mended that a kill cannot explain.
 pub fn recover(store: &Store) -> Result<()> {
+    check_head(store)?;
     for (committed, head) in store.ledger.unpublished()? {
         tracing::warn!(run = %committed.run_id, "finishing a run that was cut off after its commit");
         publish(store, &committed, &head)?;
@@ -195,6 +196,27 @@ impl Head {
     pub fn new(seq: i64, hash: String, keys: Option<&Keys>) -> Self {
         let mac = keys.map(|k| k.mac(&format!("{seq} {hash}")));
         Self { seq, hash, mac }
+    }
+}
+
+/// The written head must be one the chain passed through: a kill can leave it behind, never aside or ahead.
+fn check_head(store: &Store) -> Result<()> {
+    let path = store.config.lake.join("chain.head");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let written: Option<Head> = serde_json::from_str(&text).ok();
+    let known = match &written {
+        Some(head) => store
+            .ledger
+            .event_hash_at(head.seq)?
+            .is_some_and(|hash| *head == Head::new(head.seq, hash, store.keys.as_deref())),
+        None => false,
+    };
+    // Written by rename and always in this form: other bytes were not written by us.
+    let same_form = written.is_some_and(|h| serde_json::to_string_pretty(&h).is_ok_and(|t| t + "\n" == text));
+    if known && same_form {
+        Ok(())
+    } else {
+        Err(Error::integrity("chain.head is not a head of this ledger; run `shikaku audit verify`"))
     }
 }
 

@@ -1,0 +1,295 @@
+//! An empty folder with the real program in it, and the few files that most tests need.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use shikaku_pipeline::config::Config;
+use shikaku_pipeline::keys::Entropy;
+use shikaku_pipeline::lake::history::HistoryScan;
+use shikaku_pipeline::lake::row::{Cell, Row};
+use shikaku_pipeline::store::{Clock, Outside, Store};
+use shikaku_pipeline::text::digits::luhn_digit;
+use shikaku_schemas::tables;
+use tempfile::TempDir;
+
+/// A lake of one test.
+pub struct Lake {
+    pub dir: TempDir,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    /// Asserts the exit code, showing what was printed.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+pub fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data-samples")
+}
+
+/// A 保険者番号 with its check digit.
+pub fn insurer_no(body: &str) -> String {
+    format!("{body}{}", luhn_digit(body))
+}
+
+/// A 被保険者枝番 with its check digit.
+pub fn member_no(n: u32) -> String {
+    let body = format!("{n:015}");
+    format!("{body}{}", luhn_digit(&body))
+}
+
+impl Lake {
+    /// A folder without a lake.
+    pub fn empty() -> Self {
+        Self { dir: TempDir::new().unwrap() }
+    }
+
+    /// An empty lake without keys.
+    pub fn new() -> Self {
+        let lake = Self::empty();
+        lake.run(&["init", "--no-keys"]).exits(0);
+        lake
+    }
+
+    /// An empty lake with keys.
+    pub fn with_keys() -> Self {
+        let lake = Self::empty();
+        lake.run(&["init"]).exits(0);
+        lake
+    }
+
+    /// A lake with the sample masters and the sample CA.
+    pub fn with_masters() -> Self {
+        Self::new().load_masters()
+    }
+
+    pub fn load_masters(self) -> Self {
+        self.set("ca_files = []", &format!("ca_files = [{:?}]", samples().join("ca/sample-ca.pem").display().to_string()));
+        let masters = samples().join("nights/2026-10-30/masters");
+        self.run(&["ingest", "masters", masters.to_str().unwrap(), "--date", "2026-10-29"]).exits(0);
+        self
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    /// Replaces a line of the configuration.
+    pub fn set(&self, from: &str, to: &str) {
+        let file = self.path("shikaku.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from} is not in the configuration");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shikaku"));
+        command.current_dir(self.dir.path()).args(arguments).env_remove("SHIKAKU_DIE_AT");
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Done {
+        let output = self.command(arguments).output().unwrap();
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Writes a file and takes it in.
+    pub fn ingest(&self, kind: &str, name: &str, bytes: &[u8], date: &str) -> Done {
+        let path = self.write(&format!("given/{name}"), bytes);
+        self.run(&["ingest", kind, path.to_str().unwrap(), "--date", date])
+    }
+
+    pub fn write(&self, below: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Opens the lake through the library, for reading.
+    pub fn store(&self) -> Store {
+        let config = Config::load(&self.path("shikaku.toml"), None).unwrap();
+        Store::open(config, outside()).unwrap()
+    }
+
+    /// Rows of a table as it stands; of a history table all resolved rows.
+    pub fn rows(&self, table: &str) -> Vec<Row> {
+        let table = tables::of(table);
+        let reader = self.store().reader().unwrap();
+        if table.layering == tables::Layering::History {
+            return HistoryScan::new(&reader, table, None).unwrap().map(|r| r.unwrap()).collect();
+        }
+        reader.current(table).unwrap()
+    }
+
+    /// Column of a table's rows as text.
+    pub fn column(&self, table: &str, column: &str) -> Vec<String> {
+        let at = tables::of(table).at(column);
+        self.rows(table).iter().map(|r| show(&r[at])).collect()
+    }
+
+    /// Contents of every table but the ledger's own, resolved: what must be equal when nothing may differ.
+    pub fn contents(&self) -> BTreeMap<String, Vec<Row>> {
+        tables::all()
+            .iter()
+            .filter(|t| !matches!(t.name.as_str(), "run" | "run_input" | "run_output" | "rejection"))
+            .map(|t| (t.name.clone(), self.rows(&t.name)))
+            .collect()
+    }
+
+    /// Bytes of every published file: tables but the ledger's own, landing, outbox.
+    pub fn bytes(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for root in ["lake", "outbox"] {
+            read_all(&self.path(root), self.dir.path(), &mut files);
+        }
+        files.retain(|path, _| {
+            let table = path.split('/').nth(1).unwrap_or("");
+            let ledger = path.contains("ledger.sqlite") || path.ends_with("chain.head") || path.ends_with(".lock");
+            !ledger && !path.contains("/_manifest/") && !matches!(table, "run" | "run_input" | "run_output" | "rejection")
+        });
+        files
+    }
+
+    /// The one file of the outbox whose path contains the text.
+    pub fn outbox(&self, part: &str) -> Vec<u8> {
+        let mut files = BTreeMap::new();
+        read_all(&self.path("outbox"), self.dir.path(), &mut files);
+        let mut found: Vec<_> = files.into_iter().filter(|(path, _)| path.contains(part)).collect();
+        assert_eq!(found.len(), 1, "{part}: {:?}", found.iter().map(|f| &f.0).collect::<Vec<_>>());
+        found.pop().unwrap().1
+    }
+}
+
+pub fn read_all(dir: &Path, base: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, base, files);
+        } else {
+            let name = path.strip_prefix(base).unwrap().to_string_lossy().replace('\\', "/");
+            files.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+pub fn show(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => String::new(),
+        Cell::Text(text) => text.clone(),
+        Cell::Int(n) => n.to_string(),
+        Cell::Date(_) => cell.as_date().unwrap().to_string(),
+        Cell::Timestamp(_) => cell.as_timestamp().unwrap().to_string(),
+        Cell::Bytes(bytes) => shikaku_pipeline::digest::hex(bytes),
+        Cell::List(items) => format!("{items:?}"),
+    }
+}
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> chrono::NaiveDateTime {
+        chrono::NaiveDateTime::default()
+    }
+}
+
+impl Entropy for Fixed {
+    fn fill(&self, buffer: &mut [u8]) -> shikaku_pipeline::Result<()> {
+        buffer.fill(7);
+        Ok(())
+    }
+}
+
+fn outside() -> Outside {
+    Outside { clock: Box::new(Fixed), entropy: Box::new(Fixed), step: Box::new(|_| {}) }
+}
+
+/// One SUB record by field name; everything else is what a plain registration has.
+#[derive(Clone)]
+pub struct Sub(pub BTreeMap<String, String>);
+
+impl Sub {
+    /// A registration of member `n` with one open coverage.
+    pub fn new(record: u32, n: u32) -> Self {
+        let mut fields = BTreeMap::new();
+        for (name, value) in [
+            ("record_no", record.to_string()),
+            ("operation", "1".into()),
+            ("member_no", member_no(n)),
+            ("link_no", (1000 + n).to_string()),
+            ("name", "資格　太郎".into()),
+            ("kana", "シカク　タロウ".into()),
+            ("sex", "1".into()),
+            ("birth_date", "19800101".into()),
+            ("coverage_seq", "1".into()),
+            ("insurer_no", kempo_no()),
+            ("symbol", "記号１".into()),
+            ("number", n.to_string()),
+            ("branch_no", "01".into()),
+            ("acquired_on", "20200401".into()),
+            ("card_kind", "01".into()),
+            ("updated_at", "20261001120000".into()),
+        ] {
+            fields.insert(name.to_owned(), value);
+        }
+        Self(fields)
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn line(&self) -> String {
+        let layout = shikaku_schemas::layout::of("SUB");
+        let fields: Vec<&str> =
+            layout.fields.iter().map(|f| self.0.get(&f.name).map_or("", String::as_str)).collect();
+        format!("D,{}", fields.join(","))
+    }
+}
+
+/// The 健保組合 of the sample masters: (insurer_code, insurer_no), UTF-8 by its definition.
+pub fn kempo() -> (String, String) {
+    let masters = std::fs::read_to_string(samples().join("nights/2026-10-30/masters/insurers.csv")).unwrap();
+    let row = masters.lines().skip(1).map(|l| l.split(',').collect::<Vec<_>>()).find(|f| f[2] == "02" && f[8].is_empty());
+    let row = row.unwrap();
+    (row[0].to_owned(), row[3].to_owned())
+}
+
+fn kempo_no() -> String {
+    kempo().1
+}
+
+/// A file with header and trailer around lines.
+pub fn envelope(kind: &str, origin: &str, receipt: u32, lines: &[String]) -> Vec<u8> {
+    let count = lines.len();
+    let mut text = format!("H,{kind},01,{origin},{receipt},20261029120000,{count}\r\n");
+    for line in lines {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    text.push_str(&format!("E,{count}\r\n"));
+    text.into_bytes()
+}
+
+/// A SUB file of the sample's 健保組合.
+pub fn sub_file(receipt: u32, records: &[Sub]) -> Vec<u8> {
+    envelope("SUB", &kempo().0, receipt, &records.iter().map(Sub::line).collect::<Vec<_>>())
+}

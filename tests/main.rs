@@ -1,0 +1,38 @@
+//! Contents: one file per job, then what holds across jobs. Every test runs the real program in an empty folder.
+
+mod common;
+#[path = "oracle/decision.rs"]
+#[allow(dead_code, clippy::all, clippy::as_conversions)]
+mod decision_oracle;
+#[path = "oracle/history.rs"]
+#[allow(dead_code, clippy::all, clippy::as_conversions)]
+mod history_oracle;
+#[path = "oracle/links.rs"]
+#[allow(dead_code, clippy::all, clippy::as_conversions)]
+mod links_oracle;
+
+// One file per job.
+mod checks;
+mod crl;
+mod init;
+mod links;
+mod masters;
+mod nightly;
+mod receipts;
+mod reroute;
+mod subscribers;
+
+// One rule = one code = one sample.
+mod rules;
+
+// What holds across jobs.
+mod audit;
+mod crash;
+mod keys;
+mod postgres;
+mod simulation;
+
+// Against slow, obvious models.
+mod decision;
+mod history;
+mod linkage;

@@ -1,0 +1,201 @@
+//! `ingest subscribers`: every outcome a file can have, and what the tables then hold.
+
+use crate::common::{Lake, Sub, envelope, kempo, member_no, sub_file};
+
+const D: &str = "2026-10-30";
+
+fn open_coverages(lake: &Lake) -> Vec<String> {
+    let numbers = lake.column("coverage", "number");
+    let ends = lake.column("coverage", "recorded_to");
+    numbers.into_iter().zip(ends).filter(|(_, end)| end.is_empty()).map(|(n, _)| n).collect()
+}
+
+#[test]
+fn registers_members_answers_each_record_and_does_nothing_the_second_time() {
+    let lake = Lake::with_masters();
+    let file = sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2).with("name", "資格太郎")]);
+    lake.ingest("subscribers", "SUB.csv", &file, D).exits(0);
+    let (code, _) = kempo();
+    let result = String::from_utf8(lake.outbox("SUB.csv.")).unwrap();
+    let expected = format!(
+        "1,1,001,{code},{},1,000000,正常\r\n2,1,001,{code},{},3,100513,「氏名」の姓と名の間に全角空白がありません。確認してください。\r\n",
+        member_no(1),
+        member_no(2)
+    );
+    assert_eq!(result, expected);
+    assert_eq!(lake.column("member", "recorded_from"), ["2026-10-30 21:00:00"; 2]);
+    assert_eq!(lake.column("coverage", "symbol_key"), ["記号1"; 2]);
+    let before = lake.bytes();
+    lake.ingest("subscribers", "SUB.csv", &file, D).exits(0);
+    lake.ingest("subscribers", "again.csv", &file, "2026-10-31").exits(0);
+    assert_eq!(lake.bytes(), before);
+}
+
+#[test]
+fn a_file_without_its_trailer_or_cut_anywhere_is_rejected_whole() {
+    let lake = Lake::with_masters();
+    let file = sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2)]);
+    for cut in (20..file.len() - 2).step_by(37) {
+        let done = lake.ingest("subscribers", "cut.csv", &file[..cut], D).exits(3);
+        assert!(done.stdout.contains("40000"), "cut at {cut}: {}", done.stdout);
+    }
+    assert!(lake.rows("member").is_empty());
+    // Its number stays unused, so the whole file goes in under it.
+    lake.ingest("subscribers", "whole.csv", &file, D).exits(0);
+    assert_eq!(lake.rows("member").len(), 2);
+}
+
+#[test]
+fn file_codes_by_what_is_wrong() {
+    let lake = Lake::with_masters();
+    let (code, _) = kempo();
+    let line = vec![Sub::new(1, 1).line()];
+    let good = String::from_utf8(envelope("SUB", &code, 1, &line)).unwrap();
+    let cases = [
+        ("400001", "what is this\r\n".to_owned()),
+        ("400001", good.replace("H,SUB,01", "H,SUB")),
+        ("400004", good.replace("H,SUB,01", "H,SUB,07")),
+        ("400004", good.replace("H,SUB,01", "H,LNKP,01")),
+        ("400005", good.replace(&format!(",{code},1,"), ",99999901,1,")),
+        ("400002", good.replace("E,1", "E,2")),
+        ("400002", good.replace(",1\r\nD", ",2\r\nD")),
+        ("400002", format!("{good}{good}")),
+    ];
+    for (n, (expected, text)) in cases.into_iter().enumerate() {
+        let done = lake.ingest("subscribers", &format!("{n}.csv"), text.as_bytes(), D).exits(3);
+        assert!(done.stdout.contains(expected), "{n}: {} instead of {expected}", done.stdout);
+    }
+    assert!(lake.rows("member").is_empty());
+    lake.run(&["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn a_bom_from_a_cp932_origin_is_400006_and_an_undecodable_byte_is_its_records_error() {
+    let lake = Lake::with_masters();
+    let masters = std::fs::read_to_string(lake_masters()).unwrap();
+    let kyokai = masters.lines().skip(1).map(|l| l.split(',').collect::<Vec<_>>()).find(|f| f[2] == "01").unwrap();
+    let (code, number) = (kyokai[0], kyokai[3]);
+    let sub = Sub::new(1, 1).with("insurer_no", number).with("name", "X").with("kana", "").with("symbol", "S");
+    let file = envelope("SUB", code, 1, &[sub.line()]);
+    let bom = [b"\xef\xbb\xbf".as_slice(), &file].concat();
+    let done = lake.ingest("subscribers", "bom.csv", &bom, D).exits(3);
+    assert!(done.stdout.contains("400006"), "{}", done.stdout);
+    // One bad byte in the name: that record alone, with line, byte and hex.
+    let at = file.windows(3).position(|w| w == b",X,").unwrap() + 1;
+    let mut bad = file.clone();
+    bad[at] = 0xa0;
+    lake.ingest("subscribers", "bad.csv", &bad, D).exits(3);
+    let result = lake.outbox("bad.csv.");
+    let text = shikaku_pipeline::text::cp932::Encoding::Cp932.decode(&result).unwrap().into_owned();
+    assert!(text.contains(&format!("100508,「氏名」に文字として読めないバイトがあります。文字コードを確認してください。(2行目、{at}バイト目、a0)")), "{text}");
+}
+
+fn lake_masters() -> std::path::PathBuf {
+    crate::common::samples().join("nights/2026-10-30/masters/insurers.csv")
+}
+
+#[test]
+fn a_likely_my_number_quarantines_the_file_outside_the_lake() {
+    let lake = Lake::with_masters();
+    let body = [3u32, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
+    let digits: String = body.iter().map(ToString::to_string).collect();
+    let number = format!("{digits}{}", shikaku_pipeline::text::digits::my_number_digit(&body));
+    let file = sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2).with("address", &format!("東京都{number}"))]);
+    let inbox = lake.write("inbox/subscribers/SUB.csv", &file);
+    let done = lake.run(&["ingest", "subscribers", inbox.to_str().unwrap(), "--date", D]).exits(3);
+    assert!(done.stdout.contains("900001"));
+    assert!(!inbox.exists() && lake.rows("member").is_empty());
+    assert_eq!(std::fs::read_dir(lake.path("inbox/quarantine")).unwrap().count(), 1);
+    // The number stands nowhere: not in the lake, the outbox, the ledger or a log line.
+    let mut files = std::collections::BTreeMap::new();
+    crate::common::read_all(&lake.path("lake"), &lake.path("lake"), &mut files);
+    crate::common::read_all(&lake.path("outbox"), &lake.path("outbox"), &mut files);
+    files.insert("stdout".into(), done.stdout.into_bytes());
+    files.insert("stderr".into(), done.stderr.into_bytes());
+    for (path, bytes) in files {
+        assert!(!bytes.windows(12).any(|w| w == number.as_bytes()), "{path}");
+        assert!(!path.contains("landing/"), "{path}");
+    }
+    // In 記号 or 番号 it rejects the record alone.
+    let file = sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2).with("number", &number)]);
+    let done = lake.ingest("subscribers", "key.csv", &file, D).exits(3);
+    assert!(done.stdout.contains("900002") && done.stdout.contains("accepted 1"), "{}", done.stdout);
+}
+
+#[test]
+fn resubmitting_only_the_failed_records_leads_to_the_state_of_a_clean_file() {
+    let good: Vec<Sub> = (1..=4).map(|n| Sub::new(n, n)).collect();
+    let clean = Lake::with_masters();
+    clean.ingest("subscribers", "clean.csv", &sub_file(1, &good), D).exits(0);
+    let mixed = Lake::with_masters();
+    let mut broken = good.clone();
+    broken[1] = broken[1].clone().with("sex", "7");
+    broken[3] = broken[3].clone().with("acquired_on", "20260231");
+    mixed.ingest("subscribers", "mixed.csv", &sub_file(1, &broken), D).exits(3);
+    assert_eq!(open_coverages(&mixed).len(), 2);
+    mixed.ingest("subscribers", "rest.csv", &sub_file(2, &[good[1].clone(), good[3].clone()]), D).exits(0);
+    let said = |lake: &Lake| (lake.column("coverage", "number"), lake.column("member", "member_no"), lake.column("coverage", "recorded_from"));
+    assert_eq!(said(&mixed), said(&clean));
+}
+
+#[test]
+fn a_gap_holds_later_files_visibly_until_it_is_filled_or_released() {
+    let lake = Lake::with_masters();
+    let inbox = |n: u32| lake.write(&format!("inbox/subscribers/{n}.csv"), &sub_file(n, &[Sub::new(1, n)]));
+    inbox(1);
+    let third = inbox(3);
+    lake.run(&["nightly", "--date", D]).exits(3);
+    assert!(third.exists(), "a held file stays in the inbox");
+    assert_eq!(open_coverages(&lake), ["1"]);
+    assert!(lake.run(&["status"]).exits(0).stdout.contains("受付番号 3"));
+    // Nothing new: still held, still exit 3.
+    lake.run(&["nightly", "--date", D]).exits(3);
+    inbox(2);
+    lake.run(&["nightly", "--date", D]).exits(0);
+    assert_eq!(open_coverages(&lake), ["1", "2", "3"]);
+    inbox(6);
+    lake.run(&["nightly", "--date", D]).exits(3);
+    lake.run(&["release", "--origin", &kempo().0, "--receipt", "6"]).exits(0);
+    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+    assert_eq!(open_coverages(&lake), ["1", "2", "3", "6"]);
+    let used = lake.ingest("subscribers", "used.csv", &sub_file(2, &[Sub::new(1, 9)]), "2026-10-31").exits(3);
+    assert!(used.stdout.contains("300001"));
+}
+
+#[test]
+fn update_delete_and_relink_close_what_was_and_the_past_stays_answerable() {
+    let lake = Lake::with_masters();
+    lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2), Sub::new(3, 3)]), D).exits(0);
+    let lost = Sub::new(1, 1).with("operation", "2").with("lost_on", "20261001").with("loss_reason", "01");
+    let gone = Sub(
+        Sub::new(2, 2)
+            .0
+            .into_iter()
+            .filter(|(k, _)| matches!(k.as_str(), "record_no" | "member_no" | "sex" | "updated_at"))
+            .collect(),
+    )
+    .with("operation", "3");
+    let moved = Sub::new(3, 3).with("operation", "4").with("link_no", "555");
+    lake.ingest("subscribers", "2.csv", &sub_file(2, &[lost, gone, moved]), "2026-10-31").exits(0);
+    let rows: Vec<String> = ["number", "lost_on", "link_no", "recorded_from", "recorded_to"]
+        .iter()
+        .map(|c| lake.column("coverage", c))
+        .fold(vec![String::new(); 5], |rows, column| rows.iter().zip(column).map(|(r, c)| format!("{r}|{c}")).collect());
+    assert_eq!(
+        rows,
+        [
+            "|1||1001|2026-10-30 21:00:00|2026-10-31 21:00:00",
+            "|1|2026-10-01|1001|2026-10-31 21:00:00|",
+            "|2||1002|2026-10-30 21:00:00|2026-10-31 21:00:00",
+            "|3||1003|2026-10-30 21:00:00|2026-10-31 21:00:00",
+            "|3||555|2026-10-31 21:00:00|",
+        ]
+    );
+}
+
+#[test]
+fn recorded_time_never_goes_back() {
+    let lake = Lake::with_masters();
+    lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1)]), D).exits(0);
+    lake.ingest("subscribers", "2.csv", &sub_file(2, &[Sub::new(1, 2)]), "2026-10-29").exits(2);
+}
