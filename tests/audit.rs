@@ -38,8 +38,10 @@ fn one_changed_byte_in_any_published_file_is_named() {
 #[test]
 fn a_changed_or_deleted_ledger_row_is_named() {
     let lake = sample_lake(Lake::new());
-    fill(&lake, NIGHTS[0]);
-    lake.run(&["nightly", "--date", NIGHTS[0]]);
+    for night in &NIGHTS[..2] {
+        fill(&lake, night);
+        lake.run(&["nightly", "--date", night]);
+    }
     let ledger = lake.path("lake/ledger.sqlite");
     let original = {
         execute(&ledger, "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -57,8 +59,8 @@ fn a_changed_or_deleted_ledger_row_is_named() {
         ("DELETE FROM fact WHERE name = 'receipt_no'", "ledger table fact,"),
     ] {
         execute(&ledger, change);
-        let done = lake.run(&["audit", "verify"]).exits(5);
-        assert!(done.stdout.contains(named), "{change}: {}", done.stdout);
+        let done = lake.run(&["audit", "verify"]);
+        assert!(done.code == 5 && done.stdout.contains(named), "{change}: {}", done.stdout);
         for suffix in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(lake.path(&format!("lake/ledger.sqlite{suffix}")));
         }

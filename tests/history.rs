@@ -87,7 +87,7 @@ impl Own {
             let same = |a: &[Cell], b: &[Cell]| self.members.same(a, b);
             let delta = night_rows(&mc, rows, state.member.take(), at(night.at), &same);
             merge(&mc, rows, delta);
-            let own: Vec<i64> = seqs.iter().filter(|(m, _)| *m == member).map(|(_, s)| *s).chain(state.coverages.keys().copied()).collect();
+            let own: std::collections::BTreeSet<i64> = seqs.iter().filter(|(m, _)| *m == member).map(|(_, s)| *s).chain(state.coverages.keys().copied()).collect();
             for seq in own {
                 let rows = self.coverage_rows.entry((member, seq)).or_default();
                 let same = |a: &[Cell], b: &[Cell]| self.coverages.same(a, b);

@@ -105,14 +105,14 @@ fn reading_commands_print_one_json_document() {
 #[test]
 fn log_lines_are_json_off_a_terminal_and_hold_no_personal_data() {
     let lake = Lake::with_masters();
-    let sub = Sub::new(1, 1).with("name", "秘密　花子").with("sex", "9").with("address", "東京都秘密町");
+    let sub = Sub::new(1, 1).with("name", "秘密　花子").with("sex", "9").with("address", "東京都秘密町").with("link_no", "987612345");
     lake.write("inbox/subscribers/1.csv", &sub_file(1, &[sub]));
     let done = lake.run(&["nightly", "--date", "2026-10-30", "-v"]).exits(3);
     for line in done.stderr.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
     for text in [done.stdout, done.stderr] {
-        for secret in ["秘密", &crate::common::member_no(1), "1001"] {
+        for secret in ["秘密", &crate::common::member_no(1), "987612345"] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }

@@ -34,6 +34,7 @@ pub const UNKNOWN_INSURER: &str = "99999999";
 
 /// Takes in link files and tries what waits; with no files it only tries.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
+    stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
     let inspected = delimited::inspect_all(stage.store, inputs, &KINDS, &|_, _| Some(Encoding::Cp932))?;
     let mut good: Vec<Checked> = Vec::new();

@@ -185,7 +185,10 @@ pub fn read_all(dir: &Path, base: &Path, files: &mut BTreeMap<String, Vec<u8>>) 
             read_all(&path, base, files);
         } else {
             let name = path.strip_prefix(base).unwrap().to_string_lossy().replace('\\', "/");
-            files.insert(name, std::fs::read(&path).unwrap());
+            // SQLite may fold its log away between the two steps.
+            if let Ok(bytes) = std::fs::read(&path) {
+                files.insert(name, bytes);
+            }
         }
     }
 }
@@ -280,7 +283,7 @@ fn kempo_no() -> String {
 /// A file with header and trailer around lines.
 pub fn envelope(kind: &str, origin: &str, receipt: u32, lines: &[String]) -> Vec<u8> {
     let count = lines.len();
-    let mut text = format!("H,{kind},01,{origin},{receipt},20261029120000,{count}\r\n");
+    let mut text = format!("H,{kind},01,{origin},{receipt},20261101120000,{count}\r\n");
     for line in lines {
         text.push_str(line);
         text.push_str("\r\n");

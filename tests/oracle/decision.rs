@@ -284,7 +284,7 @@ fn split_blocked(r: &Receipt, s: &Settings) -> Option<&'static str> {
         return Some("no_jd");
     };
     // "Days that disagree": the set of days with 1 or 2 is not the set of days counted in the detail records.
-    if jd_days(r, jd, &[9]) != [] || jd_days(r, jd, &[1, 2]) != detail_days(r) {
+    if jd_days(r, jd, &[9]) != Vec::<u32>::new() || jd_days(r, jd, &[1, 2]) != detail_days(r) {
         return Some("jd_disagrees");
     }
     // AMBIGUOUS: §5.7 "Blocked: 入院・DPC" holds even where splitting is built.

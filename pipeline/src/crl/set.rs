@@ -76,6 +76,7 @@ struct Read {
 
 /// Reads, verifies and, if all is well, commits a set. Returns whether it was taken.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
+    stage.store.check_business_date(stage.date)?;
     let cas = trust_anchors(stage.store)?;
     let mut inputs: Vec<&Input> = inputs.iter().collect();
     inputs.sort_by(|a, b| (&a.sha256, &a.name).cmp(&(&b.sha256, &b.name)));

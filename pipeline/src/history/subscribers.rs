@@ -33,6 +33,7 @@ const INSURERS_AT_ONCE: usize = 16;
 
 /// Takes in the night's subscriber files.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
+    stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
     let masters = Masters::load(&reader)?;
     let inspected = delimited::inspect_all(stage.store, inputs, &["SUB"], &|_, origin| {

@@ -12,7 +12,7 @@ pub mod verify;
 use std::path::Path;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 use tokio::runtime::Runtime;
 
 pub use event::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
@@ -70,6 +70,8 @@ impl Ledger {
             .build()
             .map_err(|e| Error::failed(format!("ledger runtime: {e}")))?;
         let options: AnyConnectOptions = url.parse().map_err(|_| Error::usage("ledger.url cannot be read"))?;
+        // Statements are ours and would only fill the log.
+        let options = options.disable_statement_logging();
         let pool = AnyPoolOptions::new().max_connections(1).after_connect(move |connection, _| {
             Box::pin(async move {
                 if sqlite {
@@ -185,6 +187,13 @@ impl Ledger {
                 })
                 .collect()
         })
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // Closes the connection now, so that SQLite folds its write-ahead log back before the process goes on.
+        self.runtime.block_on(self.pool.close());
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shikaku_schemas::tables::{self, Table};
+use shikaku_schemas::tables::{self, Layering, Table};
 
 use super::{Store, landing, publish, run_id, sync_dir};
 use crate::digest;
@@ -265,6 +265,9 @@ impl<'s> Stage<'s> {
             self.ledger_tables(&report)?;
         }
         self.fact("state", "business_date", self.date.to_string());
+        if self.generations.iter().any(|g| tables::of(&g.table).layering == Layering::History) {
+            self.fact("state", "history_date", self.date.to_string());
+        }
         sync_tree(&self.dir)?;
         let store = self.store;
         (store.outside.step)("staged");

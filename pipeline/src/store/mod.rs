@@ -133,11 +133,11 @@ impl Store {
         self.outside.clock.now().format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
     }
 
-    /// Refuses a business date before the newest one: recorded time never goes back.
+    /// Refuses a business date before the newest one of the history tables: recorded time never goes back.
     pub fn check_business_date(&self, date: BusinessDate) -> Result<()> {
-        match self.ledger.fact("state", "business_date")? {
+        match self.ledger.fact("state", "history_date")? {
             Some(last) if last > date.to_string() => Err(Error::usage(format!(
-                "business date {date} is before {last}, the newest one in this lake; recorded time cannot go back"
+                "business date {date} is before {last}, the newest one in the history; recorded time cannot go back"
             ))),
             _ => Ok(()),
         }

@@ -83,7 +83,8 @@ fn place(store: &Store, stage: &Path, path: &str) -> Result<()> {
 
 /// Creates folders down to `dir`, flushing each parent so that they survive a power cut.
 fn create_dirs(dir: &Path) -> Result<()> {
-    if dir.exists() {
+    // An empty path is the current folder.
+    if dir.as_os_str().is_empty() || dir.exists() {
         return Ok(());
     }
     if let Some(parent) = dir.parent() {
