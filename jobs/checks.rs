@@ -2,8 +2,8 @@
 //!
 //! Reads: CHK files. Checks: the layouts in schemas/. Writes: check_log, check_daily. On failure nothing of it is visible.
 
-use shikaku_pipeline::checklog;
 use shikaku_pipeline::Result;
+use shikaku_pipeline::checklog;
 use shikaku_pipeline::store::commit::RunReport;
 
 use super::{Call, Job, due_inbox, take_in};

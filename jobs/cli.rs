@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use chrono::{NaiveDate, NaiveDateTime};
 use clap::{Parser, Subcommand, ValueEnum};
 use shikaku_pipeline::config::Config;
-use shikaku_pipeline::store::{Store, publish};
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::{Store, publish};
 use shikaku_pipeline::synth;
 use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
@@ -16,7 +16,11 @@ use crate::jobs::{self, Call, nightly};
 use crate::{outside, show};
 
 #[derive(Parser)]
-#[command(name = "shikaku", version, about = "Batch side of Japan's online health-insurance eligibility verification system")]
+#[command(
+    name = "shikaku",
+    version,
+    about = "Batch side of Japan's online health-insurance eligibility verification system"
+)]
 struct Arguments {
     /// Configuration file [default: ./shikaku.toml, or the one beside --lake]
     #[arg(long, global = true, value_name = "FILE")]
@@ -214,7 +218,9 @@ fn config_file(arguments: &Arguments) -> PathBuf {
         return file.clone();
     }
     match &arguments.lake {
-        Some(lake) => lake.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join("shikaku.toml"),
+        Some(lake) => {
+            lake.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join("shikaku.toml")
+        }
         None => PathBuf::from("shikaku.toml"),
     }
 }

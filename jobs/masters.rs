@@ -2,8 +2,8 @@
 //!
 //! Reads: insurers.csv, institutions.csv, holidays.csv, insurer_definitions.toml. Checks: the layouts in schemas/. Writes: insurer, institution, holiday, insurer_definition. On failure nothing of it is visible.
 
-use shikaku_pipeline::masters;
 use shikaku_pipeline::Result;
+use shikaku_pipeline::masters;
 use shikaku_pipeline::store::commit::RunReport;
 
 use super::{Call, Job, due_inbox, take_in};

@@ -2,8 +2,8 @@
 //!
 //! Reads: UKE files. Checks: the layouts in schemas/. Writes: receipt. On failure nothing of it is visible.
 
-use shikaku_pipeline::receipts;
 use shikaku_pipeline::Result;
+use shikaku_pipeline::receipts;
 use shikaku_pipeline::store::commit::RunReport;
 
 use super::{Call, Job, due_inbox, take_in};

@@ -23,7 +23,9 @@ pub fn document(value: &impl serde::Serialize) -> Result<()> {
 pub fn made(file: &Path, config: &Config, json: bool) -> Result<u8> {
     let sealed = config.key_file.is_some();
     if json {
-        document(&json!({ "config": file, "lake": config.lake, "inbox": config.inbox, "outbox": config.outbox, "encrypted": sealed }))?;
+        document(
+            &json!({ "config": file, "lake": config.lake, "inbox": config.inbox, "outbox": config.outbox, "encrypted": sealed }),
+        )?;
     } else {
         println!("lake    {}", config.lake.display());
         println!("inbox   {}", config.inbox.display());
@@ -116,7 +118,9 @@ pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<
         return Err(Error::usage("a 受付番号 is 1 to 99999999"));
     }
     let held = store.ledger.inputs(None)?;
-    if !held.iter().any(|(_, i)| i.state == "held" && i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt))
+    if !held
+        .iter()
+        .any(|(_, i)| i.state == "held" && i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt))
     {
         return Err(Error::usage(format!("no held file of {origin} with 受付番号 {receipt}")));
     }

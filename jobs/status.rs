@@ -147,7 +147,9 @@ pub fn doctor(file: &Path, config: Config, json: bool) -> Result<u8> {
         check("CA certificate", false, "crl.ca_files is empty: every CRL set will be refused".to_owned());
     }
     match &config.key_file {
-        Some(key) => check("key file", is_private(key), format!("{} (must be readable by its owner alone)", key.display())),
+        Some(key) => {
+            check("key file", is_private(key), format!("{} (must be readable by its owner alone)", key.display()))
+        }
         None => check("key file", true, "none: stored in clear".to_owned()),
     }
     match Store::open(config, outside::outside()) {

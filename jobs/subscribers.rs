@@ -2,8 +2,8 @@
 //!
 //! Reads: SUB files. Checks: the layouts in schemas/. Writes: member, coverage. On failure nothing of it is visible.
 
-use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::Result;
+use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::store::commit::RunReport;
 
 use super::{Call, Job, due_inbox, take_in};

@@ -18,10 +18,14 @@ pub fn views(store: &Store, set: Option<i64>, json: bool) -> Result<u8> {
         Some(set) if set <= newest.set_id => Snapshot::new(store.config.lake.clone(), set, store.ledger.generations()?),
         Some(set) => return Err(Error::usage(format!("set {set} does not exist; the newest is {}", newest.set_id))),
     };
-    let mut script = format!("-- Views of set {}. Made by `shikaku views`; make it again after each night.\n", snapshot.set_id);
+    let mut script =
+        format!("-- Views of set {}. Made by `shikaku views`; make it again after each night.\n", snapshot.set_id);
     for table in tables::all() {
         if table.restricted && store.keys.is_some() {
-            script.push_str(&format!("-- {}: encrypted, read it with `shikaku inquire` and `shikaku export`.\n", table.name));
+            script.push_str(&format!(
+                "-- {}: encrypted, read it with `shikaku inquire` and `shikaku export`.\n",
+                table.name
+            ));
             continue;
         }
         script.push_str(&view(&snapshot, table, &store.config.lake)?);

@@ -16,7 +16,8 @@ fn one_changed_byte_in_any_published_file_is_named() {
     read_all(&lake.path("outbox"), lake.dir.path(), &mut files);
     files.retain(|path, bytes| !path.contains("ledger.sqlite") && !path.ends_with(".lock") && !bytes.is_empty());
     // Every kind of file, and of each kind a few: all of them would take minutes.
-    let chosen: Vec<_> = files.iter().enumerate().filter(|(i, (p, _))| i % 9 == 0 || p.ends_with("chain.head")).collect();
+    let chosen: Vec<_> =
+        files.iter().enumerate().filter(|(i, (p, _))| i % 9 == 0 || p.ends_with("chain.head")).collect();
     assert!(chosen.len() > 15);
     for (i, (path, bytes)) in chosen {
         let mut changed = bytes.clone();
@@ -48,11 +49,17 @@ fn a_changed_or_deleted_ledger_row_is_named() {
         std::fs::read(&ledger).unwrap()
     };
     for (change, named) in [
-        ("UPDATE event SET body = replace(body, 'done', 'gone') WHERE kind = 'run_committed' AND seq = (SELECT MIN(seq) FROM event WHERE kind = 'run_committed')", "ledger event"),
+        (
+            "UPDATE event SET body = replace(body, 'done', 'gone') WHERE kind = 'run_committed' AND seq = (SELECT MIN(seq) FROM event WHERE kind = 'run_committed')",
+            "ledger event",
+        ),
         ("DELETE FROM event WHERE seq = 5", "ledger event"),
         ("DELETE FROM event WHERE seq = (SELECT MAX(seq) FROM event)", "chain.head"),
         ("UPDATE run SET outcome = 'x' WHERE job = 'links'", "ledger table run,"),
-        ("UPDATE run_input SET rows_accepted = rows_accepted + 1, rows_read = rows_read + 1", "ledger table run_input,"),
+        (
+            "UPDATE run_input SET rows_accepted = rows_accepted + 1, rows_read = rows_read + 1",
+            "ledger table run_input,",
+        ),
         ("UPDATE run_output SET sha256 = 'x' WHERE path LIKE '%coverage%'", "ledger table run_output,"),
         ("DELETE FROM rejection", "ledger table rejection,"),
         ("UPDATE generation SET rows = 0 WHERE table_name = 'coverage'", "ledger table generation,"),

@@ -1,6 +1,6 @@
 //! `ingest crl`: a set is taken whole or the one before stays in force.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::common::{Lake, samples};
 
@@ -17,7 +17,7 @@ fn second() -> PathBuf {
 }
 
 /// Copies a set, with one file changed.
-fn changed(lake: &Lake, from: &PathBuf, name: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> PathBuf {
+fn changed(lake: &Lake, from: &Path, name: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> PathBuf {
     let to = lake.path("changed");
     std::fs::create_dir_all(&to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -29,7 +29,7 @@ fn changed(lake: &Lake, from: &PathBuf, name: &str, change: impl Fn(Vec<u8>) -> 
     to
 }
 
-fn ingest(lake: &Lake, dir: &PathBuf, date: &str) -> crate::common::Done {
+fn ingest(lake: &Lake, dir: &Path, date: &str) -> crate::common::Done {
     lake.run(&["ingest", "crl", dir.to_str().unwrap(), "--date", date])
 }
 

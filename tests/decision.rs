@@ -16,26 +16,33 @@ fn coverage() -> impl Strategy<Value = oracle::Coverage> {
     let card = (0u8..3, 0u8..2, 0u8..2, proptest::option::of(0u8..2));
     let when = (-40i32..35, proptest::option::of(-2i32..60), any::<bool>(), proptest::option::of(-20i32..50), 0i64..3);
     let person = (proptest::option::weighted(0.9, 0i32..2), proptest::option::of(1u8..3), proptest::option::of(0u8..2));
-    (who, card, when, person).prop_map(|((code, member, seq, link), (no, symbol, number, branch), (from, length, died, returned, recorded), (birth, sex, kana))| {
-        oracle::Coverage {
-            insurer_code: format!("I{code}"),
-            member_no: format!("M{member}"),
-            coverage_seq: seq,
-            link_no: link,
-            insurer_no: format!("0000000{no}"),
-            symbol_key: format!("S{symbol}"),
-            number_key: format!("N{number}"),
-            branch_no: branch.map(|b| format!("0{b}")),
-            acquired_on: FIRST + from,
-            end: length.map(|l| FIRST + from + l.max(0)),
-            loss_is_death: died && length.is_some(),
-            card_returned_on: returned.map(|r| FIRST + r),
-            recorded_from: recorded,
-            birth_date: birth,
-            sex,
-            kana_key: kana.map(|k| format!("K{k}")),
-        }
-    })
+    (who, card, when, person).prop_map(
+        |(
+            (code, member, seq, link),
+            (no, symbol, number, branch),
+            (from, length, died, returned, recorded),
+            (birth, sex, kana),
+        )| {
+            oracle::Coverage {
+                insurer_code: format!("I{code}"),
+                member_no: format!("M{member}"),
+                coverage_seq: seq,
+                link_no: link,
+                insurer_no: format!("0000000{no}"),
+                symbol_key: format!("S{symbol}"),
+                number_key: format!("N{number}"),
+                branch_no: branch.map(|b| format!("0{b}")),
+                acquired_on: FIRST + from,
+                end: length.map(|l| FIRST + from + l.max(0)),
+                loss_is_death: died && length.is_some(),
+                card_returned_on: returned.map(|r| FIRST + r),
+                recorded_from: recorded,
+                birth_date: birth,
+                sex,
+                kana_key: kana.map(|k| format!("K{k}")),
+            }
+        },
+    )
 }
 
 prop_compose! {
@@ -47,16 +54,32 @@ prop_compose! {
 }
 
 fn receipt() -> impl Strategy<Value = oracle::Receipt> {
-    let flags = (proptest::bool::weighted(0.95), proptest::bool::weighted(0.2), any::<bool>(), proptest::bool::weighted(0.15));
+    let flags =
+        (proptest::bool::weighted(0.95), proptest::bool::weighted(0.2), any::<bool>(), proptest::bool::weighted(0.15));
     let card = (0u8..3, 0u8..2, 0u8..2, proptest::option::of(0u8..2));
-    let person = (proptest::option::weighted(0.95, 0i32..2), proptest::option::of(1u8..3), proptest::option::of(0u8..2));
+    let person =
+        (proptest::option::weighted(0.95, 0i32..2), proptest::option::of(1u8..3), proptest::option::of(0u8..2));
     let days = (proptest::option::weighted(0.7, jd()), proptest::collection::btree_set(1u32..32, 0..4), any::<bool>());
-    let kind = (prop_oneof![Just(1u8), Just(2), Just(3)], 0u8..10, prop_oneof![Just(2_500i64), Just(3_500), Just(10_000), Just(15_000), Just(20_000)]);
-    let when = prop_oneof![8 => Just((2022, 10, 202_304)), 2 => Just((2022, 10, 202_211)), 1 => Just((2021, 8, 202_109))];
+    let kind = (
+        prop_oneof![Just(1u8), Just(2), Just(3)],
+        0u8..10,
+        prop_oneof![Just(2_500i64), Just(3_500), Just(10_000), Just(15_000), Just(20_000)],
+    );
+    let when =
+        prop_oneof![8 => Just((2022, 10, 202_304)), 2 => Just((2022, 10, 202_211)), 1 => Just((2021, 8, 202_109))];
     (flags, card, person, days, kind, when).prop_map(
-        |((ho, kohi, mf, inpatient), (no, symbol, number, branch), (birth, sex, kana), (jd, detail, follow), (second, fourth, points), (year, month, billing))| {
+        |(
+            (ho, kohi, mf, inpatient),
+            (no, symbol, number, branch),
+            (birth, sex, kana),
+            (jd, detail, follow),
+            (second, fourth, points),
+            (year, month, billing),
+        )| {
             // Half of the receipts have detail days that agree with JD, else 05 would hardly be reached.
-            let agreeing = jd.filter(|_| follow).map(|jd| (1u32..).zip(jd).filter(|(_, v)| matches!(v, 1 | 2)).map(|(d, _)| d).collect());
+            let agreeing = jd
+                .filter(|_| follow)
+                .map(|jd| (1u32..).zip(jd).filter(|(_, v)| matches!(v, 1 | 2)).map(|(d, _)| d).collect());
             oracle::Receipt {
                 has_ho: ho,
                 has_kohi: kohi,

@@ -87,7 +87,12 @@ impl Own {
             let same = |a: &[Cell], b: &[Cell]| self.members.same(a, b);
             let delta = night_rows(&mc, rows, state.member.take(), at(night.at), &same);
             merge(&mc, rows, delta);
-            let own: std::collections::BTreeSet<i64> = seqs.iter().filter(|(m, _)| *m == member).map(|(_, s)| *s).chain(state.coverages.keys().copied()).collect();
+            let own: std::collections::BTreeSet<i64> = seqs
+                .iter()
+                .filter(|(m, _)| *m == member)
+                .map(|(_, s)| *s)
+                .chain(state.coverages.keys().copied())
+                .collect();
             for seq in own {
                 let rows = self.coverage_rows.entry((member, seq)).or_default();
                 let same = |a: &[Cell], b: &[Cell]| self.coverages.same(a, b);
@@ -136,7 +141,8 @@ fn line(municipal: bool) -> impl Strategy<Value = oracle::Line> {
         member,
         link,
         image: oracle::Image { name: format!("n{name}"), sex: 1 },
-        cover: cover.map(|(seq, number, acquired, lost)| (seq, oracle::Cover { number: format!("c{number}"), acquired, lost })),
+        cover: cover
+            .map(|(seq, number, acquired, lost)| (seq, oracle::Cover { number: format!("c{number}"), acquired, lost })),
     })
 }
 
@@ -148,7 +154,13 @@ fn compare(own: &Own, model: &oracle::World) -> Result<(), TestCaseError> {
         .map(|(m, r)| {
             let t = own.members.table;
             let text = |n: &str| r[t.at(n)].as_text().unwrap_or_default().to_owned();
-            (*m, r[t.at("link_no")].as_int().unwrap(), text("name"), time(&r[t.at("recorded_from")]), time(&r[t.at("recorded_to")]))
+            (
+                *m,
+                r[t.at("link_no")].as_int().unwrap(),
+                text("name"),
+                time(&r[t.at("recorded_from")]),
+                time(&r[t.at("recorded_to")]),
+            )
         })
         .collect();
     let expected: Vec<_> =
@@ -160,13 +172,31 @@ fn compare(own: &Own, model: &oracle::World) -> Result<(), TestCaseError> {
         .map(|((m, s), r)| {
             let t = own.coverages.table;
             let text = |n: &str| r[t.at(n)].as_text().unwrap_or_default().to_owned();
-            ((*m, u32::try_from(*s).unwrap()), r[t.at("link_no")].as_int().unwrap(), text("number"), r[t.at("acquired_on")].clone(), r[t.at("lost_on")].clone(), time(&r[t.at("recorded_from")]), time(&r[t.at("recorded_to")]))
+            (
+                (*m, u32::try_from(*s).unwrap()),
+                r[t.at("link_no")].as_int().unwrap(),
+                text("number"),
+                r[t.at("acquired_on")].clone(),
+                r[t.at("lost_on")].clone(),
+                time(&r[t.at("recorded_from")]),
+                time(&r[t.at("recorded_to")]),
+            )
         })
         .collect();
     let expected: Vec<_> = model
         .coverages()
         .into_iter()
-        .map(|(k, v)| (k, v.value.0, v.value.1.number, Cell::Date(v.value.1.acquired), v.value.1.lost.map_or(Cell::Null, Cell::Date), Some(v.from), v.to))
+        .map(|(k, v)| {
+            (
+                k,
+                v.value.0,
+                v.value.1.number,
+                Cell::Date(v.value.1.acquired),
+                v.value.1.lost.map_or(Cell::Null, Cell::Date),
+                Some(v.from),
+                v.to,
+            )
+        })
         .collect();
     prop_assert_eq!(coverages, expected);
     Ok(())

@@ -1,14 +1,15 @@
 //! Contents: one file per job, then what holds across jobs. Every test runs the real program in an empty folder.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 #[path = "oracle/decision.rs"]
-#[allow(dead_code, clippy::all, clippy::as_conversions)]
+#[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod decision_oracle;
 #[path = "oracle/history.rs"]
-#[allow(dead_code, clippy::all, clippy::as_conversions)]
+#[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod history_oracle;
 #[path = "oracle/links.rs"]
-#[allow(dead_code, clippy::all, clippy::as_conversions)]
+#[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod links_oracle;
 
 // One file per job.

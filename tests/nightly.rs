@@ -44,7 +44,11 @@ fn the_sample_nights_run_and_running_the_last_again_changes_no_byte() {
     assert_eq!(lake.bytes(), before);
     lake.run(&["nightly", "--date", NIGHTS[2], "--force"]);
     let after = lake.bytes();
-    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "a forced repeat finds nothing new");
+    assert_eq!(
+        after.keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>(),
+        "a forced repeat finds nothing new"
+    );
     assert_eq!(after, before);
     lake.run(&["audit", "verify"]).exits(0);
 }
@@ -57,7 +61,8 @@ fn the_number_of_threads_and_the_order_of_arrival_do_not_show() {
             let lake = sample_lake(Lake::new());
             for night in NIGHTS {
                 fill(&lake, night);
-                let status = lake.command(&["nightly", "--date", night]).env("RAYON_NUM_THREADS", threads).output().unwrap();
+                let status =
+                    lake.command(&["nightly", "--date", night]).env("RAYON_NUM_THREADS", threads).output().unwrap();
                 assert!(matches!(status.status.code(), Some(0 | 3)));
             }
             lake.bytes()
@@ -105,7 +110,11 @@ fn reading_commands_print_one_json_document() {
 #[test]
 fn log_lines_are_json_off_a_terminal_and_hold_no_personal_data() {
     let lake = Lake::with_masters();
-    let sub = Sub::new(1, 1).with("name", "秘密　花子").with("sex", "9").with("address", "東京都秘密町").with("link_no", "987612345");
+    let sub = Sub::new(1, 1)
+        .with("name", "秘密　花子")
+        .with("sex", "9")
+        .with("address", "東京都秘密町")
+        .with("link_no", "987612345");
     lake.write("inbox/subscribers/1.csv", &sub_file(1, &[sub]));
     let done = lake.run(&["nightly", "--date", "2026-10-30", "-v"]).exits(3);
     for line in done.stderr.lines() {

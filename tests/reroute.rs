@@ -116,7 +116,7 @@ fn registered_persons_give_02_09_04_06_and_the_lists_say_so() {
     let lost = |sub: Sub| sub.with("operation", "2").with("lost_on", "20211001").with("loss_reason", "01");
     lake.ingest("subscribers", "a2", &envelope("SUB", "01130012", 2, &[lost(covered).line()]), "2021-11-11").exits(0);
     lake.ingest("subscribers", "b2", &envelope("SUB", "01010016", 2, &[lost(branch).line()]), "2021-11-11").exits(0);
-    let joined = person(1, 3, &other, "ｷｺﾞｳ", "５５", "19910125")
+    let joined = person(1, 3, &other, "KI-GO", "55", "19910125")
         .with("link_no", "1")
         .with("acquired_on", "20211001")
         .with("branch_no", "03");

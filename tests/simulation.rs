@@ -26,11 +26,16 @@ fn files(lake: &Lake) {
     let inputs = lake.store().ledger.inputs(None).unwrap();
     for row in truth("files.csv") {
         let name = row[1].rsplit('/').next().unwrap();
-        let sha256 = shikaku_pipeline::digest::sha256_file(&samples().join("nights").join(&row[0]).join(&row[1])).unwrap().0;
+        let sha256 =
+            shikaku_pipeline::digest::sha256_file(&samples().join("nights").join(&row[0]).join(&row[1])).unwrap().0;
         let (_, own) = inputs.iter().find(|(_, i)| i.sha256 == sha256).unwrap_or_else(|| panic!("{name} was not read"));
         let counts = [own.rows_read, own.rows_accepted, own.rows_rejected, own.rows_duplicate];
         let expected: Vec<i64> = row[5..9].iter().map(|n| n.parse().unwrap()).collect();
-        assert_eq!((own.state.as_str(), own.code.clone().unwrap_or_default(), counts.to_vec()), (row[3].as_str(), row[4].clone(), expected), "{name}");
+        assert_eq!(
+            (own.state.as_str(), own.code.clone().unwrap_or_default(), counts.to_vec()),
+            (row[3].as_str(), row[4].clone(), expected),
+            "{name}"
+        );
     }
 }
 
@@ -43,7 +48,8 @@ fn records(lake: &Lake) {
         expected.entry(name).or_default().push((row[2].clone(), row[3].clone()));
     }
     for (name, mut findings) in expected {
-        let (_, bytes) = outbox.iter().find(|(path, _)| path.contains(&format!("/{name}."))).unwrap_or_else(|| panic!("{name}"));
+        let (_, bytes) =
+            outbox.iter().find(|(path, _)| path.contains(&format!("/{name}."))).unwrap_or_else(|| panic!("{name}"));
         let mut own: Vec<(String, String)> = bytes
             .split(|b| *b == b'\n')
             .filter(|l| !l.is_empty())
@@ -58,7 +64,8 @@ fn records(lake: &Lake) {
 }
 
 fn receipts(lake: &Lake) {
-    let columns = ["institution_code", "payer", "receipt_no", "outcome", "reason", "insurer_no"].map(|c| lake.column("reroute", c));
+    let columns = ["institution_code", "payer", "receipt_no", "outcome", "reason", "insurer_no"]
+        .map(|c| lake.column("reroute", c));
     let own: BTreeMap<[String; 3], [String; 3]> = (0..columns[0].len())
         .map(|i| {
             let at = |c: usize| columns[c][i].clone();

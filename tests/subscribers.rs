@@ -136,7 +136,13 @@ fn resubmitting_only_the_failed_records_leads_to_the_state_of_a_clean_file() {
     mixed.ingest("subscribers", "mixed.csv", &sub_file(1, &broken), D).exits(3);
     assert_eq!(open_coverages(&mixed).len(), 2);
     mixed.ingest("subscribers", "rest.csv", &sub_file(2, &[good[1].clone(), good[3].clone()]), D).exits(0);
-    let said = |lake: &Lake| (lake.column("coverage", "number"), lake.column("member", "member_no"), lake.column("coverage", "recorded_from"));
+    let said = |lake: &Lake| {
+        (
+            lake.column("coverage", "number"),
+            lake.column("member", "member_no"),
+            lake.column("coverage", "recorded_from"),
+        )
+    };
     assert_eq!(said(&mixed), said(&clean));
 }
 
@@ -169,20 +175,20 @@ fn update_delete_and_relink_close_what_was_and_the_past_stays_answerable() {
     let lake = Lake::with_masters();
     lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2), Sub::new(3, 3)]), D).exits(0);
     let lost = Sub::new(1, 1).with("operation", "2").with("lost_on", "20261001").with("loss_reason", "01");
-    let gone = Sub(
-        Sub::new(2, 2)
-            .0
-            .into_iter()
-            .filter(|(k, _)| matches!(k.as_str(), "record_no" | "member_no" | "sex" | "updated_at"))
-            .collect(),
-    )
+    let gone = Sub(Sub::new(2, 2)
+        .0
+        .into_iter()
+        .filter(|(k, _)| matches!(k.as_str(), "record_no" | "member_no" | "sex" | "updated_at"))
+        .collect())
     .with("operation", "3");
     let moved = Sub::new(3, 3).with("operation", "4").with("link_no", "555");
     lake.ingest("subscribers", "2.csv", &sub_file(2, &[lost, gone, moved]), "2026-10-31").exits(0);
     let rows: Vec<String> = ["number", "lost_on", "link_no", "recorded_from", "recorded_to"]
         .iter()
         .map(|c| lake.column("coverage", c))
-        .fold(vec![String::new(); 5], |rows, column| rows.iter().zip(column).map(|(r, c)| format!("{r}|{c}")).collect());
+        .fold(vec![String::new(); 5], |rows, column| {
+            rows.iter().zip(column).map(|(r, c)| format!("{r}|{c}")).collect()
+        });
     assert_eq!(
         rows,
         [

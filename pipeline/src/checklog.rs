@@ -140,7 +140,11 @@ fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<
             }
         }
         // The log has no record number; its place in the file stands for it.
-        let keys = RecordKeys { record_no: line_no.to_string(), insurer_code: plain(record.field(11)), ..RecordKeys::default() };
+        let keys = RecordKeys {
+            record_no: line_no.to_string(),
+            insurer_code: plain(record.field(11)),
+            ..RecordKeys::default()
+        };
         result.record(&keys, &findings)?;
         outcome.count(&findings);
     }
@@ -173,8 +177,7 @@ fn daily(rows: &[Row]) -> Vec<Row> {
         let institution = row[2].as_text().unwrap_or(UNKNOWN);
         let hour = format!("{hour:02}");
         for (axis, key) in [("insurer", insurer), ("institution", institution), ("hour", hour.as_str())] {
-            let key =
-                vec![Cell::text(axis), Cell::text(key), row[3].clone(), row[8].clone(), row[12].clone()];
+            let key = vec![Cell::text(axis), Cell::text(key), row[3].clone(), row[8].clone(), row[12].clone()];
             *counts.entry(key).or_default() += 1;
         }
     }
@@ -186,4 +189,3 @@ fn daily(rows: &[Row]) -> Vec<Row> {
         })
         .collect()
 }
-

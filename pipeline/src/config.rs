@@ -279,10 +279,7 @@ impl Config {
     /// Most rows and bytes of a file of that kind, the layout's own where the configuration names none.
     pub fn limit(&self, layout: &shikaku_schemas::layout::Layout) -> (u64, u64) {
         let own = self.limits.get(&layout.kind.to_lowercase());
-        (
-            own.and_then(|l| l.rows).unwrap_or(layout.max_rows),
-            own.and_then(|l| l.bytes).unwrap_or(layout.max_bytes),
-        )
+        (own.and_then(|l| l.rows).unwrap_or(layout.max_rows), own.and_then(|l| l.bytes).unwrap_or(layout.max_bytes))
     }
 }
 

@@ -34,7 +34,13 @@ pub fn inspect_all(
         let rule = |layout: &Layout, origin: &str| encoding_of(layout, origin).map(|encoding| OriginRule { encoding });
         let seen = envelope::inspect(&input.path, kinds, &rule, &|layout| store.config.limit(layout))?;
         let rows = i64::try_from(seen.rows).unwrap_or(i64::MAX);
-        files.push(Checked { input: input.clone(), header: seen.header, encoding: seen.encoding, rows, code: seen.code });
+        files.push(Checked {
+            input: input.clone(),
+            header: seen.header,
+            encoding: seen.encoding,
+            rows,
+            code: seen.code,
+        });
     }
     files.sort_by_cached_key(|f| {
         let header = f.header.as_ref();

@@ -151,7 +151,9 @@ fn rows(counts: &[Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<Row
             let own: i64 = counts.iter().filter(|c| c.metric == metric && c.bearer_kind == kind).map(|c| c.count).sum();
             // Guarantee 3: Σ billing by one bearer kind = payment. Links have insurers only.
             if own != total && (metric == CHECK || kind == "01") {
-                return Err(Error::failed(format!("{metric}: bearers of kind {kind} add up to {own}, paid are {total}")));
+                return Err(Error::failed(format!(
+                    "{metric}: bearers of kind {kind} add up to {own}, paid are {total}"
+                )));
             }
         }
         rows.push(vec![

@@ -47,11 +47,17 @@ fn below(path: &Path, inbox: &Path) -> Option<String> {
 
 /// A name that can stand in an outbox path: no separators, no control characters, not hidden.
 pub fn safe_name(name: &str) -> String {
-    let clean: String = name
-        .chars()
-        .map(|c| if c.is_control() || matches!(c, '/' | '\\' | ':' | '"' | '<' | '>' | '|' | '?' | '*') { '_' } else { c })
-        .take(120)
-        .collect();
+    let clean: String =
+        name.chars()
+            .map(|c| {
+                if c.is_control() || matches!(c, '/' | '\\' | ':' | '"' | '<' | '>' | '|' | '?' | '*') {
+                    '_'
+                } else {
+                    c
+                }
+            })
+            .take(120)
+            .collect();
     let clean = clean.trim_start_matches('.').to_owned();
     if clean.is_empty() { "input".to_owned() } else { clean }
 }
@@ -98,11 +104,8 @@ pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
     for path in files(paths)? {
         let input = Input::read(&path, &store.config.inbox)?;
         let twice = gathered.new.iter().any(|i| i.sha256 == input.sha256);
-        let into = if twice || store.ledger.is_known_input(&input.sha256)? {
-            &mut gathered.known
-        } else {
-            &mut gathered.new
-        };
+        let into =
+            if twice || store.ledger.is_known_input(&input.sha256)? { &mut gathered.known } else { &mut gathered.new };
         into.push(input);
     }
     gathered.new.sort_by(|a, b| a.sha256.cmp(&b.sha256));

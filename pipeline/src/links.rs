@@ -202,8 +202,7 @@ fn write(stage: &mut Stage<'_>, reader: &Reader, links: Links) -> Result<()> {
     let date = stage.date.0;
     let pending: Vec<Row> = links.pending.values().map(|p| p.to_row(date)).collect();
     replace_if_changed(stage, reader, "pending_link", pending)?;
-    let requests: Vec<Row> =
-        links.requests.values().map(|r| with_first_seen(r, date)).collect();
+    let requests: Vec<Row> = links.requests.values().map(|r| with_first_seen(r, date)).collect();
     replace_if_changed(stage, reader, "request_map", requests)?;
     let acquisitions = acquisitions(reader, &links.made)?;
     if !acquisitions.is_empty() {
@@ -248,9 +247,9 @@ fn acquisitions(reader: &Reader, made: &[Made]) -> Result<Vec<Row>> {
     let insurer_at = |link_no: i64, when: NaiveDateTime| {
         let date = Cell::date(when.date());
         let own = coverages.get(&link_no)?;
-        let valid = own.iter().filter(|r| {
-            r[at("acquired_on")] <= date && (r[at("lost_on")] == Cell::Null || r[at("lost_on")] > date)
-        });
+        let valid = own
+            .iter()
+            .filter(|r| r[at("acquired_on")] <= date && (r[at("lost_on")] == Cell::Null || r[at("lost_on")] > date));
         valid
             .max_by(|a, b| {
                 let newest = a[at("acquired_on")].cmp(&b[at("acquired_on")]);

@@ -274,7 +274,9 @@ fn cells(layout: &Layout, table: &str, values: &[Value]) -> Row {
             Value::Blank => Cell::Null,
             Value::Date(date) => Cell::date(*date),
             Value::Timestamp(at) => Cell::timestamp(*at),
-            Value::Text(text) if table == "institution" && field.name == "beds" => text.parse().ok().map(Cell::Int).unwrap_or_default(),
+            Value::Text(text) if table == "institution" && field.name == "beds" => {
+                text.parse().ok().map(Cell::Int).unwrap_or_default()
+            }
             Value::Text(text) => Cell::text(text),
         })
         .collect()
@@ -299,7 +301,9 @@ fn holidays(rows: &[Vec<Vec<u8>>]) -> Outcome {
 
 fn definitions(text: &str) -> Outcome {
     // A TOML error text can quote the file; the definitions hold no personal data, but the code alone is enough.
-    let Ok(parsed) = toml::from_str::<BTreeMap<String, DefinitionToml>>(text) else { return Outcome::refused("400302") };
+    let Ok(parsed) = toml::from_str::<BTreeMap<String, DefinitionToml>>(text) else {
+        return Outcome::refused("400302");
+    };
     let rows: Vec<Row> = parsed
         .iter()
         .map(|(code, d)| {

@@ -60,8 +60,16 @@ impl ResultFile {
                 if index == 0 { (keys.insurer_code.as_str(), keys.member_no.as_str()) } else { ("", "") };
             let text = finding.text();
             let class = class(finding.message.severity);
-            let fields =
-                [&keys.record_no, &self.receipt_no, &detail, insurer_code, member_no, class, &finding.message.code, &text];
+            let fields = [
+                &keys.record_no,
+                &self.receipt_no,
+                &detail,
+                insurer_code,
+                member_no,
+                class,
+                &finding.message.code,
+                &text,
+            ];
             // Field by field through the encoder: quoting works on bytes in either encoding.
             let encoded: Vec<Vec<u8>> = fields.iter().map(|f| self.encoding.encode_lossy(f)).collect();
             self.writer.write_byte_record(&csv::ByteRecord::from(encoded)).map_err(|e| Error::failed(e.to_string()))?;

@@ -68,11 +68,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let mut by_month: std::collections::BTreeMap<String, Vec<Row>> = std::collections::BTreeMap::new();
     let existing: Vec<ReceivedFile> = received(stage.store)?.into_iter().map(|(_, f)| f).collect();
     for input in inputs {
-        let outcome = if input.bytes > MAX_BYTES {
-            Err((broken("400003"), 0))
-        } else {
-            read_file(stage, input)?
-        };
+        let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
         let (code, read, accepted) = match outcome {
             Ok(accepted) => (None, i64::try_from(accepted.rows.len()).unwrap_or(i64::MAX), Some(accepted)),
             Err((broken, read)) => (Some(broken), read, None),
@@ -110,7 +106,14 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             origin,
             receipt_no: None,
             bytes: input.bytes,
-            state: if quarantined { "quarantined" } else if code.is_some() { "rejected" } else { "accepted" }.to_owned(),
+            state: if quarantined {
+                "quarantined"
+            } else if code.is_some() {
+                "rejected"
+            } else {
+                "accepted"
+            }
+            .to_owned(),
             code: code.map(|b| b.code.to_owned()),
             rows_read: read,
             rows_accepted: if code.is_some() { 0 } else { read },

@@ -39,11 +39,7 @@ pub fn sum_by(
     }
     let all = concat(frames, UnionArgs::default())?;
     let by: Vec<_> = keys.iter().map(|k| col(*k)).collect();
-    let frame = all
-        .filter(col("axis").eq(lit(axis.to_owned())))
-        .group_by(by)
-        .agg([col("count").sum()])
-        .collect()?;
+    let frame = all.filter(col("axis").eq(lit(axis.to_owned()))).group_by(by).agg([col("count").sum()]).collect()?;
     let counts = frame.column("count")?.i64()?.clone();
     let mut groups: Vec<Group> = Vec::with_capacity(frame.height());
     for row in 0..frame.height() {

@@ -32,7 +32,11 @@ pub fn build(stage: &mut Stage<'_>, month: Month) -> Result<i64> {
     let mut rows: Vec<Row> = Vec::new();
     for (axis, by_key) in &axes {
         for (key, access) in by_key {
-            let counts = [("total", access.card + access.certificate), ("card", access.card), ("certificate", access.certificate)];
+            let counts = [
+                ("total", access.card + access.certificate),
+                ("card", access.card),
+                ("certificate", access.certificate),
+            ];
             for (name, count) in counts {
                 rows.push(vec![Cell::text(*axis), Cell::text(key), Cell::text(name), Cell::Int(count)]);
             }
@@ -117,15 +121,24 @@ fn name_of(axis: &str, key: &str, masters: &Masters) -> String {
 
 /// The monthly form (002 L29652): title, year, month, heading, 全国, then the rows in code order.
 fn csv_text(title: &str, month: Month, axis: &str, by_key: &ByKey, masters: &Masters) -> String {
-    let mut text = format!("{title}\r\n,{}年度,,\r\n,{}月,,\r\n,合計,マイナンバーカード,被保険者証\r\n", month.fiscal_year(), month.month());
+    let mut text = format!(
+        "{title}\r\n,{}年度,,\r\n,{}月,,\r\n,合計,マイナンバーカード,被保険者証\r\n",
+        month.fiscal_year(),
+        month.month()
+    );
     let mut line = |name: &str, access: Access| {
-        let name = if name.contains([',', '"']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() };
-        text.push_str(&format!("{name},{},{},{}\r\n", access.card + access.certificate, access.card, access.certificate));
+        let name =
+            if name.contains([',', '"']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() };
+        text.push_str(&format!(
+            "{name},{},{},{}\r\n",
+            access.card + access.certificate,
+            access.card,
+            access.certificate
+        ));
     };
-    let all = by_key.values().fold(Access::default(), |t, a| Access {
-        card: t.card + a.card,
-        certificate: t.certificate + a.certificate,
-    });
+    let all = by_key
+        .values()
+        .fold(Access::default(), |t, a| Access { card: t.card + a.card, certificate: t.certificate + a.certificate });
     line("全国", all);
     // Every prefecture stands in its list, with 0 where nothing was counted.
     let mut keys: BTreeMap<String, Access> = by_key.clone();

@@ -59,7 +59,8 @@ impl Month {
 
     /// Parses 請求年月 or 診療年月: `YYYYMM`, or 和暦 `GYYMM`.
     pub fn parse_compact(text: &[u8]) -> Option<Self> {
-        let digits = |s: &[u8]| s.iter().try_fold(0i32, |n, b| b.is_ascii_digit().then(|| n * 10 + i32::from(b - b'0')));
+        let digits =
+            |s: &[u8]| s.iter().try_fold(0i32, |n, b| b.is_ascii_digit().then(|| n * 10 + i32::from(b - b'0')));
         let (year, month) = match text.len() {
             6 => (digits(&text[..4])?, digits(&text[4..])?),
             5 => (era_year(text[0])? + digits(&text[1..3])?, digits(&text[3..])?),

@@ -49,10 +49,7 @@ impl CodeList {
 }
 
 static LISTS: LazyLock<Vec<CodeList>> = LazyLock::new(|| {
-    FILES
-        .iter()
-        .map(|(stem, text)| CodeList { name: (*stem).to_owned(), ..crate::parse(stem, text) })
-        .collect()
+    FILES.iter().map(|(stem, text)| CodeList { name: (*stem).to_owned(), ..crate::parse(stem, text) }).collect()
 });
 
 /// All code lists in name order.

@@ -46,22 +46,21 @@ pub struct Message {
 
 /// Rules that any field may break; the number is the last two digits of the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum FieldRule {
-    Required = 1,
-    MustBeBlank = 2,
-    TooLong = 3,
-    Characters = 4,
-    Date = 5,
-    Code = 6,
-    CheckDigit = 7,
-    Undecodable = 8,
-    Unique = 9,
-    Control = 10,
-    Future = 11,
-    Scheme = 12,
-    Spacing = 13,
-    Gaiji = 14,
+    Required,
+    MustBeBlank,
+    TooLong,
+    Characters,
+    Date,
+    Code,
+    CheckDigit,
+    Undecodable,
+    Unique,
+    Control,
+    Future,
+    Scheme,
+    Spacing,
+    Gaiji,
 }
 
 impl FieldRule {
@@ -81,6 +80,11 @@ impl FieldRule {
         Self::Spacing,
         Self::Gaiji,
     ];
+
+    /// Last two digits of the rule's codes.
+    pub fn number(self) -> u8 {
+        (1..).zip(Self::ALL).find(|(_, rule)| *rule == self).map_or(0, |(number, _)| number)
+    }
 
     /// Whether a field's declaration lets this rule be broken at all.
     pub fn applies_to(self, field: &Field) -> bool {
@@ -110,7 +114,7 @@ impl FieldRule {
 
 /// The code of a field rule: `1`, layout digit, field number from 1 (2 digits), rule (2 digits).
 pub fn field_code(layout: &Layout, field: usize, rule: FieldRule) -> String {
-    format!("1{}{:02}{:02}", layout.digit, field + 1, rule as u8)
+    format!("1{}{:02}{:02}", layout.digit, field + 1, rule.number())
 }
 
 #[derive(Deserialize)]
@@ -162,7 +166,7 @@ static CATALOGUE: LazyLock<BTreeMap<String, Message>> = LazyLock::new(|| {
     for layout in layout::all() {
         for (index, field) in layout.fields.iter().enumerate() {
             for rule in FieldRule::ALL.into_iter().filter(|r| r.applies_to(field)) {
-                let Some(template) = rules.rule.iter().find(|t| t.rule == format!("{:02}", rule as u8)) else {
+                let Some(template) = rules.rule.iter().find(|t| t.rule == format!("{:02}", rule.number())) else {
                     panic!("messages/field_rules: no rule {rule:?}");
                 };
                 let name = field.message_ja.as_ref().unwrap_or(&field.ja);

@@ -134,8 +134,12 @@ mod tests {
     #[test]
     fn open_tables_hold_no_personal_field() {
         // link_no, serial and names may stand in restricted tables only (design.md guarantee 6).
-        let personal: Vec<&str> =
-            crate::layout::all().iter().flat_map(|l| &l.fields).filter(|f| f.personal).map(|f| f.name.as_str()).collect();
+        let personal: Vec<&str> = crate::layout::all()
+            .iter()
+            .flat_map(|l| &l.fields)
+            .filter(|f| f.personal)
+            .map(|f| f.name.as_str())
+            .collect();
         for table in all().iter().filter(|t| !t.restricted) {
             for column in &table.columns {
                 assert!(!personal.contains(&column.name()), "{}.{}", table.name, column.name());

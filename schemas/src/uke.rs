@@ -55,10 +55,7 @@ impl Edition {
 }
 
 static EDITIONS: LazyLock<Vec<Edition>> = LazyLock::new(|| {
-    FILES
-        .iter()
-        .map(|(stem, text)| Edition { name: (*stem).to_owned(), ..crate::parse(stem, text) })
-        .collect()
+    FILES.iter().map(|(stem, text)| Edition { name: (*stem).to_owned(), ..crate::parse(stem, text) }).collect()
 });
 
 /// All editions in file-name order.

@@ -76,7 +76,10 @@ impl Lake {
     }
 
     pub fn load_masters(self) -> Self {
-        self.set("ca_files = []", &format!("ca_files = [{:?}]", samples().join("ca/sample-ca.pem").display().to_string()));
+        self.set(
+            "ca_files = []",
+            &format!("ca_files = [{:?}]", samples().join("ca/sample-ca.pem").display().to_string()),
+        );
         let masters = samples().join("nights/2026-10-30/masters");
         self.run(&["ingest", "masters", masters.to_str().unwrap(), "--date", "2026-10-29"]).exits(0);
         self
@@ -162,7 +165,9 @@ impl Lake {
         files.retain(|path, _| {
             let table = path.split('/').nth(1).unwrap_or("");
             let ledger = path.contains("ledger.sqlite") || path.ends_with("chain.head") || path.ends_with(".lock");
-            !ledger && !path.contains("/_manifest/") && !matches!(table, "run" | "run_input" | "run_output" | "rejection")
+            !ledger
+                && !path.contains("/_manifest/")
+                && !matches!(table, "run" | "run_input" | "run_output" | "rejection")
         });
         files
     }
@@ -262,8 +267,7 @@ impl Sub {
 
     pub fn line(&self) -> String {
         let layout = shikaku_schemas::layout::of("SUB");
-        let fields: Vec<&str> =
-            layout.fields.iter().map(|f| self.0.get(&f.name).map_or("", String::as_str)).collect();
+        let fields: Vec<&str> = layout.fields.iter().map(|f| self.0.get(&f.name).map_or("", String::as_str)).collect();
         format!("D,{}", fields.join(","))
     }
 }
@@ -271,7 +275,8 @@ impl Sub {
 /// The 健保組合 of the sample masters: (insurer_code, insurer_no), UTF-8 by its definition.
 pub fn kempo() -> (String, String) {
     let masters = std::fs::read_to_string(samples().join("nights/2026-10-30/masters/insurers.csv")).unwrap();
-    let row = masters.lines().skip(1).map(|l| l.split(',').collect::<Vec<_>>()).find(|f| f[2] == "02" && f[8].is_empty());
+    let row =
+        masters.lines().skip(1).map(|l| l.split(',').collect::<Vec<_>>()).find(|f| f[2] == "02" && f[8].is_empty());
     let row = row.unwrap();
     (row[0].to_owned(), row[3].to_owned())
 }

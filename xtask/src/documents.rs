@@ -49,17 +49,32 @@ fn need(field: &Field) -> String {
 pub fn data_dictionary() -> String {
     let mut text = format!("{NOTE}# Data dictionary\n\n## Files in\n");
     for layout in layout::all() {
-        let _ = write!(text, "\n### {} {} {}\n\n{}; at most {} rows and {} bytes.\n\n", layout.kind, layout.version, layout.ja, layout.source, layout.max_rows, layout.max_bytes);
+        let _ = write!(
+            text,
+            "\n### {} {} {}\n\n{}; at most {} rows and {} bytes.\n\n",
+            layout.kind, layout.version, layout.ja, layout.source, layout.max_rows, layout.max_bytes
+        );
         text.push_str("| # | name | 和名 | form | need | personal |\n|---|---|---|---|---|---|\n");
         for (number, field) in (1..).zip(&layout.fields) {
             let personal = if field.personal { "yes" } else { "" };
-            let _ = writeln!(text, "| {number} | {} | {} | {} | {} | {personal} |", field.name, field.ja, form(field), need(field));
+            let _ = writeln!(
+                text,
+                "| {number} | {} | {} | {} | {} | {personal} |",
+                field.name,
+                field.ja,
+                form(field),
+                need(field)
+            );
         }
     }
     text.push_str("\n## UKE records that are interpreted\n");
     for edition in uke::all() {
         let verified = if edition.verified { "verified" } else { "unverified" };
-        let _ = write!(text, "\n### {} ({verified})\n\n{}; from 請求年月 {}.\n\n| record | fields |\n|---|---|\n", edition.ja, edition.source, edition.billing_from);
+        let _ = write!(
+            text,
+            "\n### {} ({verified})\n\n{}; from 請求年月 {}.\n\n| record | fields |\n|---|---|\n",
+            edition.ja, edition.source, edition.billing_from
+        );
         for (id, record) in edition.records() {
             let _ = writeln!(text, "| {id} | {} |", record.fields);
         }
@@ -73,10 +88,23 @@ pub fn data_dictionary() -> String {
             Layering::Append => "generations add up",
             Layering::Version => "newest version per month",
         };
-        let _ = write!(text, "\n### {}{star} {}\n\nKey: {}. {layering}. {}.\n\n| column | 和名 | type | null |\n|---|---|---|---|\n", table.name, table.ja, table.key.join(", "), table.source);
+        let _ = write!(
+            text,
+            "\n### {}{star} {}\n\nKey: {}. {layering}. {}.\n\n| column | 和名 | type | null |\n|---|---|---|---|\n",
+            table.name,
+            table.ja,
+            table.key.join(", "),
+            table.source
+        );
         for column in &table.columns {
             let kind = format!("{:?}", column.kind()).to_lowercase();
-            let _ = writeln!(text, "| {} | {} | {kind} | {} |", column.name(), column.ja(), if column.nullable() { "yes" } else { "" });
+            let _ = writeln!(
+                text,
+                "| {} | {} | {kind} | {} |",
+                column.name(),
+                column.ja(),
+                if column.nullable() { "yes" } else { "" }
+            );
         }
     }
     text
@@ -97,11 +125,19 @@ pub fn codes() -> String {
             Severity::Error => "error",
         };
         let scope = format!("{:?}", message.scope).to_lowercase();
-        let _ = writeln!(text, "| {} | {severity} | {scope} | {} | {} | {} |", message.code, message.name, message.ja, message.source);
+        let _ = writeln!(
+            text,
+            "| {} | {severity} | {scope} | {} | {} | {} |",
+            message.code, message.name, message.ja, message.source
+        );
     }
     text.push_str("\n## Code lists\n");
     for list in codes::all() {
-        let _ = write!(text, "\n### {} {}\n\n{}\n\n| value | name | 名称 |\n|---|---|---|\n", list.name, list.ja, list.source);
+        let _ = write!(
+            text,
+            "\n### {} {}\n\n{}\n\n| value | name | 名称 |\n|---|---|---|\n",
+            list.name, list.ja, list.source
+        );
         for code in list.values() {
             let _ = writeln!(text, "| {} | {} | {} |", code.value, code.name, code.ja);
         }

@@ -49,7 +49,7 @@ fn check_field(
         Ok(text) => text,
         Err(bad) => {
             // The offset inside the field is exact; fields before it add their bytes, commas and quotes.
-            let before = offset_in_record(record, index) + bad.offset as u64;
+            let before = offset_in_record(record, index) + length(bad.offset);
             findings.push(Finding {
                 place: Some((record.line, record.byte + before, bad.hex())),
                 ..fail(FieldRule::Undecodable)
@@ -95,10 +95,14 @@ fn check_field(
     }
 }
 
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 /// Bytes of the record before a field, without quotes.
 fn offset_in_record(record: &RawRecord<'_>, index: usize) -> u64 {
     // Field 0 is the letter; each field before adds itself and one comma.
-    (0..=index).map(|i| record.field(i).len() as u64 + 1).sum()
+    (0..=index).map(|i| length(record.field(i).len()) + 1).sum()
 }
 
 fn typed(field: &Field, text: &str, bytes: &[u8], encoding: Encoding) -> Result<Value, FieldRule> {
@@ -129,7 +133,11 @@ fn typed(field: &Field, text: &str, bytes: &[u8], encoding: Encoding) -> Result<
         FieldType::MemberNo => checked_number(bytes, 16, digits::luhn_ok).and_then(|()| keep()),
         FieldType::InsurerNo => checked_number(bytes, 8, digits::insurer_no_ok).and_then(|()| keep()),
         FieldType::InsurerCode => {
-            if bytes.len() == 8 && bytes.iter().all(u8::is_ascii_alphanumeric) { keep() } else { Err(FieldRule::Characters) }
+            if bytes.len() == 8 && bytes.iter().all(u8::is_ascii_alphanumeric) {
+                keep()
+            } else {
+                Err(FieldRule::Characters)
+            }
         }
         FieldType::Serial => match normal::serial(text) {
             Some(serial) => Ok(Value::Text(serial)),

@@ -12,7 +12,13 @@ const COVERAGE_REQUIRED: [&str; 4] = ["insurer_no", "number", "acquired_on", "ca
 pub const MUNICIPAL: &str = "06";
 
 /// Checks one record whose fields were typed; `sent` says which fields were not blank in the file.
-pub fn check(layout: &Layout, values: &[Value], sent: &dyn Fn(usize) -> bool, scheme: &str, findings: &mut Vec<Finding>) {
+pub fn check(
+    layout: &Layout,
+    values: &[Value],
+    sent: &dyn Fn(usize) -> bool,
+    scheme: &str,
+    findings: &mut Vec<Finding>,
+) {
     let at = |name: &str| layout.at(name);
     let value = |name: &str| &values[at(name)];
     let operation = value("operation").text();

@@ -72,7 +72,8 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut entry: impl FnMut(Entry)) -> Res
     }
     let inner = stream.expect(SEQUENCE, "the signature algorithm is missing")?;
     let inner_algorithm = stream.value(inner.length)?;
-    let algorithm = algorithm(&inner_algorithm).ok_or_else(|| signature(&stream, "the signature algorithm is not taken"))?;
+    let algorithm =
+        algorithm(&inner_algorithm).ok_or_else(|| signature(&stream, "the signature algorithm is not taken"))?;
     stream.hash_with(algorithm.hasher());
     let issuer = stream.expect(SEQUENCE, "the issuer is missing")?;
     let issuer = super::der::encode(SEQUENCE, &stream.value(issuer.length)?);
@@ -119,7 +120,9 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut entry: impl FnMut(Entry)) -> Res
     if stream.offset() != outer_end || !stream.at_end()? {
         return Err(stream.bad("bytes follow the CRL"));
     }
-    let Some((0, signature_bytes)) = bits.split_first() else { return Err(stream.bad("the signature is no whole bytes")) };
+    let Some((0, signature_bytes)) = bits.split_first() else {
+        return Err(stream.bad("the signature is no whole bytes"));
+    };
 
     let own = parse_extensions(&extensions.unwrap_or_default()).map_err(|(code, what)| Malformed {
         code,
@@ -256,7 +259,8 @@ struct Extensions {
 
 /// The extensions a CRL must have: AuthorityKeyIdentifier, CRLNumber, IssuingDistributionPoint; no delta, no indirect.
 fn parse_extensions(value: &[u8]) -> Result<Extensions, (&'static str, &'static str)> {
-    const MISSING: (&str, &str) = ("400109", "AuthorityKeyIdentifier, CRLNumber or IssuingDistributionPoint is missing");
+    const MISSING: (&str, &str) =
+        ("400109", "AuthorityKeyIdentifier, CRLNumber or IssuingDistributionPoint is missing");
     const BAD: (&str, &str) = ("400101", "an extension cannot be read");
     let mut own = Extensions::default();
     let mut outer = Elements(value);
@@ -279,7 +283,10 @@ fn parse_extensions(value: &[u8]) -> Result<Extensions, (&'static str, &'static 
                 own.crl_number = normal_hex(number);
             }
             [0x55, 0x1d, 27] => return Err(("400108", "a delta CRL")),
-            [0x55, 0x1d, 28] => own.distribution_point = distribution_point(value).ok_or(BAD)?.ok_or(("400109", "an indirect or partial CRL"))?,
+            [0x55, 0x1d, 28] => {
+                own.distribution_point =
+                    distribution_point(value).ok_or(BAD)?.ok_or(("400109", "an indirect or partial CRL"))?
+            }
             _ if critical => return Err(("400109", "an unknown critical extension")),
             _ => {}
         }

@@ -241,11 +241,8 @@ fn commit_set(stage: &mut Stage<'_>, read: Vec<Read>, before: &BTreeMap<String, 
     let mut odd = 0;
     for one in read {
         let Ok((header, entries)) = one.outcome else { continue };
-        let point = Point {
-            crl_number: header.crl_number.clone(),
-            sha256: one.input.sha256.clone(),
-            entries: header.entries,
-        };
+        let point =
+            Point { crl_number: header.crl_number.clone(), sha256: one.input.sha256.clone(), entries: header.entries };
         if before.get(&header.distribution_point) != Some(&point) {
             stage.fact("crl_point", &header.distribution_point, serde_json::to_string(&point)?);
         }
@@ -313,7 +310,9 @@ fn history(stage: &mut Stage<'_>, listed: &[Listed], points: &[(String, String)]
     loop {
         // All rows of the least key on either side.
         let stored_key = match scan.peek() {
-            Some(Ok(row)) => Some((row[0].as_text().unwrap_or_default().to_owned(), row[1].as_text().unwrap_or_default().to_owned())),
+            Some(Ok(row)) => {
+                Some((row[0].as_text().unwrap_or_default().to_owned(), row[1].as_text().unwrap_or_default().to_owned()))
+            }
             Some(Err(_)) => match scan.next() {
                 Some(Err(error)) => return Err(error),
                 _ => None,
@@ -327,9 +326,9 @@ fn history(stage: &mut Stage<'_>, listed: &[Listed], points: &[(String, String)]
             (Some(a), None) | (None, Some(a)) => a.clone(),
         };
         let mut rows = Vec::new();
-        while let Some(row) = scan.next_if(|r| {
-            r.as_ref().is_ok_and(|r| r[0].as_text() == Some(&key.0) && r[1].as_text() == Some(&key.1))
-        }) {
+        while let Some(row) =
+            scan.next_if(|r| r.as_ref().is_ok_and(|r| r[0].as_text() == Some(&key.0) && r[1].as_text() == Some(&key.1)))
+        {
             rows.push(row?);
         }
         let entry = next.next_if(|e| e.issuer == key.0 && e.serial == key.1);

@@ -46,12 +46,14 @@ impl Columns {
     }
 }
 
+/// Key, recorded_from, newest generation first, row.
+type Next = (Vec<Cell>, Cell, Reverse<usize>, Row);
+
 /// Resolved rows of a history table in (key, recorded_from) order; memory is one batch per generation.
 pub struct HistoryScan {
     columns: Columns,
     streams: Vec<Rows>,
-    /// (key, recorded_from), newest generation first, row.
-    heap: BinaryHeap<Reverse<(Vec<Cell>, Cell, Reverse<usize>, Row)>>,
+    heap: BinaryHeap<Reverse<Next>>,
 }
 
 impl HistoryScan {

@@ -152,7 +152,8 @@ pub fn arrow_schema(table: &Table) -> SchemaRef {
 pub fn to_batch(table: &Table, rows: &[Row]) -> Result<RecordBatch> {
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(table.columns.len());
     for (index, column) in table.columns.iter().enumerate() {
-        let wrong = || Error::failed(format!("table {}, column {}: a value has another type", table.name, column.name()));
+        let wrong =
+            || Error::failed(format!("table {}, column {}: a value has another type", table.name, column.name()));
         macro_rules! fill {
             ($builder:expr, $variant:ident, $value:ident => $append:expr) => {{
                 let mut builder = $builder;

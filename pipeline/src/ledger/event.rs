@@ -110,15 +110,35 @@ pub struct Committed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
-    LakeCreated { encrypted: bool },
-    RunStarted { run: RunRow, at: String },
+    LakeCreated {
+        encrypted: bool,
+    },
+    RunStarted {
+        run: RunRow,
+        at: String,
+    },
     RunCommitted(Committed),
-    RunPublished { run_id: String, at: String },
-    RunFailed { run_id: String, error: String, at: String },
+    RunPublished {
+        run_id: String,
+        at: String,
+    },
+    RunFailed {
+        run_id: String,
+        error: String,
+        at: String,
+    },
     /// The same run was asked for again and changed nothing.
-    RunRepeated { run_id: String, at: String },
+    RunRepeated {
+        run_id: String,
+        at: String,
+    },
     /// An operator let held files go, or overrode a refusal.
-    Fact { name: String, key: String, value: String, at: String },
+    Fact {
+        name: String,
+        key: String,
+        value: String,
+        at: String,
+    },
 }
 
 impl Event {

@@ -182,9 +182,7 @@ impl Ledger {
             }
             let rows = query.fetch_all(&self.pool).await?;
             rows.iter()
-                .map(|row| {
-                    (0..row.len()).map(|i| Ok(row.try_get::<Option<String>, _>(i)?)).collect::<Result<Vec<_>>>()
-                })
+                .map(|row| (0..row.len()).map(|i| Ok(row.try_get::<Option<String>, _>(i)?)).collect::<Result<Vec<_>>>())
                 .collect()
         })
     }

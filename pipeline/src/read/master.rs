@@ -16,7 +16,10 @@ pub enum Kind {
 
 /// What a master file holds.
 pub enum Opened {
-    Rows { kind: Kind, rows: Vec<Vec<Vec<u8>>> },
+    Rows {
+        kind: Kind,
+        rows: Vec<Vec<Vec<u8>>>,
+    },
     /// Text of `insurer_definitions.toml`.
     Definitions(String),
     /// Code of its rejection.
@@ -67,10 +70,8 @@ pub fn open(path: &Path) -> Result<Opened> {
 
 fn heading(fields: &[Vec<u8>]) -> Option<Kind> {
     let names = |layout: &Layout| layout.fields.iter().map(|f| f.name.clone().into_bytes()).collect::<Vec<_>>();
-    let holidays: Vec<Vec<u8>> = ["国民の祝日・休日月日", "国民の祝日・休日名称"]
-        .iter()
-        .filter_map(|t| Encoding::Cp932.encode(t))
-        .collect();
+    let holidays: Vec<Vec<u8>> =
+        ["国民の祝日・休日月日", "国民の祝日・休日名称"].iter().filter_map(|t| Encoding::Cp932.encode(t)).collect();
     if fields == names(layout::of("INSURERS")) {
         Some(Kind::Insurers)
     } else if fields == names(layout::of("INSTITUTIONS")) {

@@ -13,7 +13,9 @@ const MAX_FIELDS: usize = 256;
 #[derive(Debug)]
 pub enum RecordError {
     /// A record is larger than [`MAX_RECORD`] or has too many fields.
-    TooLarge { line: u64 },
+    TooLarge {
+        line: u64,
+    },
     Io(std::io::Error),
 }
 

@@ -48,17 +48,8 @@ fn sn(beside: &Line, decision: &Decision, index: &CoverageIndex) -> Vec<u8> {
         }
         _ => (Vec::new(), Vec::new(), Vec::new(), String::new()),
     };
-    let fields: [&[u8]; 9] = [
-        b"SN",
-        b"1",
-        decision.outcome.code().as_bytes(),
-        &number,
-        &symbol,
-        &card,
-        branch.as_bytes(),
-        b"",
-        b"",
-    ];
+    let fields: [&[u8]; 9] =
+        [b"SN", b"1", decision.outcome.code().as_bytes(), &number, &symbol, &card, branch.as_bytes(), b"", b""];
     [beside.lead_bytes(), &fields.join(&b','), beside.line_end()].concat()
 }
 

@@ -178,7 +178,11 @@ struct MemberKeys {
     kana_key: Option<String>,
 }
 
-fn load_members(reader: &Reader, rows: &[Row], cutoff: NaiveDateTime) -> Result<BTreeMap<(String, String), MemberKeys>> {
+fn load_members(
+    reader: &Reader,
+    rows: &[Row],
+    cutoff: NaiveDateTime,
+) -> Result<BTreeMap<(String, String), MemberKeys>> {
     let coverage = tables::of("coverage");
     let key = |table: &tables::Table, row: &Row| {
         let text = |name: &str| row[table.at(name)].as_text().unwrap_or_default().to_owned();

@@ -32,7 +32,12 @@ pub fn default_cutoff(config: &Config, month: Month) -> NaiveDateTime {
 
 /// Cut-off of a run: the one given, else the month's; a month that was loaded only after its cut-off is decided as known
 /// at the end of the business date (docs/decisions.md).
-pub fn cutoff(store: &Store, month: Month, known_at: Option<NaiveDateTime>, date: BusinessDate) -> Result<NaiveDateTime> {
+pub fn cutoff(
+    store: &Store,
+    month: Month,
+    known_at: Option<NaiveDateTime>,
+    date: BusinessDate,
+) -> Result<NaiveDateTime> {
     if let Some(at) = known_at {
         return Ok(at);
     }
@@ -136,10 +141,7 @@ pub fn run(stage: &mut Stage<'_>, month: Month, cutoff: NaiveDateTime) -> Result
         month: month.to_string(),
         version,
         cutoff: cutoff.to_string(),
-        files_in: read
-            .iter()
-            .map(|f| totals_of(f.source_file.clone(), f.receipts.len(), f.totals))
-            .collect(),
+        files_in: read.iter().map(|f| totals_of(f.source_file.clone(), f.receipts.len(), f.totals)).collect(),
         files_out: outgoing
             .iter()
             .map(|(path, o)| totals_of(path.clone(), usize::try_from(o.receipts).unwrap_or(0), o.totals))
@@ -171,9 +173,8 @@ fn totals_of(file: String, receipts: usize, totals: Totals) -> FileTotals {
 
 /// Guarantee 3: what goes out is what came in.
 fn conserve(manifest: &MonthManifest) -> Result<()> {
-    let sum = |files: &[FileTotals]| {
-        files.iter().fold((0, 0, 0), |t, f| (t.0 + f.receipts, t.1 + f.records, t.2 + f.points))
-    };
+    let sum =
+        |files: &[FileTotals]| files.iter().fold((0, 0, 0), |t, f| (t.0 + f.receipts, t.1 + f.records, t.2 + f.points));
     if sum(&manifest.files_in) == sum(&manifest.files_out) {
         Ok(())
     } else {
@@ -377,8 +378,20 @@ fn institution_lists(
     month: Month,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     const HEADING: [&str; 14] = [
-        "請求年月", "レセプト番号", "枝", "確認区分", "理由", "変更前保険者番号", "変更前記号", "変更前番号", "変更後保険者番号",
-        "変更後記号", "変更後番号", "枝番", "受診日", "点数",
+        "請求年月",
+        "レセプト番号",
+        "枝",
+        "確認区分",
+        "理由",
+        "変更前保険者番号",
+        "変更前記号",
+        "変更前番号",
+        "変更後保険者番号",
+        "変更後記号",
+        "変更後番号",
+        "枝番",
+        "受診日",
+        "点数",
     ];
     let mut by_institution: BTreeMap<String, csv::Writer<Vec<u8>>> = BTreeMap::new();
     let failed = |e: csv::Error| Error::failed(e.to_string());

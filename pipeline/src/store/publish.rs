@@ -78,7 +78,11 @@ fn place(store: &Store, stage: &Path, path: &str) -> Result<()> {
         std::fs::rename(&from, &to).at(&to)?;
         return sync_dir(parent);
     }
-    if to.exists() { Ok(()) } else { Err(Error::integrity(format!("{} is neither staged nor published", to.display()))) }
+    if to.exists() {
+        Ok(())
+    } else {
+        Err(Error::integrity(format!("{} is neither staged nor published", to.display())))
+    }
 }
 
 /// Creates folders down to `dir`, flushing each parent so that they survive a power cut.
@@ -163,9 +167,8 @@ pub fn manifests(committed: &Committed, head: &str) -> Result<Vec<(String, Strin
     for g in &committed.generations {
         let prefix = format!("lake/{}/", g.dir);
         let own = committed.outputs.iter().filter(|o| o.table_name.is_some() && o.path.starts_with(&prefix));
-        let files = own
-            .map(|o| ManifestFile { path: &o.path, rows: o.rows, bytes: o.bytes, sha256: &o.sha256 })
-            .collect();
+        let files =
+            own.map(|o| ManifestFile { path: &o.path, rows: o.rows, bytes: o.bytes, sha256: &o.sha256 }).collect();
         by_table.entry(&g.table).or_default().push(ManifestPartition {
             partition: &g.partition,
             dir: &g.dir,
@@ -177,8 +180,7 @@ pub fn manifests(committed: &Committed, head: &str) -> Result<Vec<(String, Strin
     let mut out = Vec::new();
     for (table, partitions) in by_table {
         let columns = tables::of(table).columns.iter().map(|c| c.name()).collect();
-        let manifest =
-            Manifest { table, set_id, run_id: &committed.run_id, chain_head: head, columns, partitions };
+        let manifest = Manifest { table, set_id, run_id: &committed.run_id, chain_head: head, columns, partitions };
         out.push((format!("{table}/_manifest/{set_id:06}.json"), serde_json::to_string_pretty(&manifest)? + "\n"));
     }
     Ok(out)

@@ -171,7 +171,7 @@ mod tests {
                 assert!(!text.contains('\u{fffd}'));
                 let back = Encoding::Cp932.encode(&text).unwrap();
                 assert_eq!(Encoding::Cp932.decode(&back).unwrap(), text);
-                if lead >= 0xf0 && lead <= 0xf9 {
+                if (0xf0..=0xf9).contains(&lead) {
                     assert_eq!(back, [lead, trail]);
                     assert!(has_gaiji(&text));
                 }

@@ -31,12 +31,7 @@ pub fn luhn_digit(body: &str) -> char {
 
 /// Check digit of 個人番号 over an 11-digit body (domain.md §1).
 pub fn my_number_digit(body: &[u32; 11]) -> u32 {
-    let sum: u32 = body
-        .iter()
-        .rev()
-        .zip(1u32..)
-        .map(|(p, n)| p * if n <= 6 { n + 1 } else { n - 5 })
-        .sum();
+    let sum: u32 = body.iter().rev().zip(1u32..).map(|(p, n)| p * if n <= 6 { n + 1 } else { n - 5 }).sum();
     match sum % 11 {
         0 | 1 => 0,
         r => 11 - r,

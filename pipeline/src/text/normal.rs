@@ -7,10 +7,7 @@ pub fn number_key(text: &str) -> String {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return text.to_owned();
     }
-    text.nfkc()
-        .filter(|c| !is_space(*c) && !is_hyphen(*c))
-        .flat_map(char::to_uppercase)
-        .collect()
+    text.nfkc().filter(|c| !is_space(*c) && !is_hyphen(*c)).flat_map(char::to_uppercase).collect()
 }
 
 /// Key of a name in kana: NFKC without spaces.
