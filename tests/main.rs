@@ -29,6 +29,7 @@ mod rules;
 // What holds across jobs.
 mod audit;
 mod crash;
+mod hostile;
 mod keys;
 mod postgres;
 mod simulation;
