@@ -21,7 +21,8 @@ enum Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let byte = prop_oneof![Just(b','), Just(b'"'), Just(b'\n'), Just(0u8), Just(0x80), Just(0x30), Just(0xff), any::<u8>()];
+    let byte =
+        prop_oneof![Just(b','), Just(b'"'), Just(b'\n'), Just(0u8), Just(0x80), Just(0x30), Just(0xff), any::<u8>()];
     let edit = prop_oneof![
         3 => (any::<usize>(), byte.clone()).prop_map(|(at, b)| Edit::Set(at, b)),
         1 => (any::<usize>(), 1usize..2000).prop_map(|(at, n)| Edit::Cut(at, n)),

@@ -10,7 +10,6 @@ use shikaku_schemas::tables::{self, ColumnType};
 use crate::check::{self, Context, Finding, Value};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::Result;
-use crate::history::sequence::{Sequences, Verdict};
 use crate::inbox::Input;
 use crate::lake::read::{Prune, Reader};
 use crate::lake::row::{Cell, Row};
@@ -28,23 +27,7 @@ const CONTENT: usize = 13;
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let reader = stage.store.reader()?;
     let inspected = delimited::inspect_all(stage.store, inputs, &["CHK"], &|_, _| Some(Encoding::Utf8))?;
-    let mut good: Vec<Checked> = Vec::new();
-    let mut sequences = Sequences::new(&stage.store.ledger);
-    for mut file in inspected {
-        if let Some(header) = &file.header
-            && file.code.is_none()
-        {
-            if sequences.judge("CHK", &header.origin, header.receipt_no)? == Verdict::Used {
-                file.code = Some("300001");
-            } else {
-                sequences.consume("CHK", &header.origin, header.receipt_no);
-                good.push(file);
-                continue;
-            }
-        }
-        delimited::refuse(stage, &file)?;
-    }
-    stage.facts.extend(sequences.into_facts());
+    let good = delimited::admit(stage, inspected)?;
     let mut known = known_inquiries(&reader, &good)?;
     let mut by_date: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for file in &good {
@@ -105,14 +88,7 @@ fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String
 fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<(Outcome, Vec<Row>)> {
     let Some(header) = &file.header else { return Ok((Outcome::default(), Vec::new())) };
     let layout = layout::of("CHK");
-    let context = Context {
-        layout,
-        encoding: file.encoding,
-        created: header.created,
-        scheme: "",
-        allow_number_like_my_number: false,
-        code_maps: None,
-    };
+    let context = Context::plain(layout, file.encoding, header.created);
     let mut outcome = Outcome::default();
     let mut rows = Vec::new();
     let mut result = ResultFile::new(file.encoding, Some(header));

@@ -5,6 +5,7 @@ use shikaku_schemas::messages::{self, Severity};
 
 use crate::check::{Finding, worst};
 use crate::error::Result;
+use crate::history::sequence::{Sequences, Verdict};
 use crate::inbox::Input;
 use crate::ledger::InputRow;
 use crate::outbox;
@@ -48,6 +49,32 @@ pub fn inspect_all(
         (origin, f.input.sha256.clone())
     });
     Ok(files)
+}
+
+/// The files that may be read: well-formed, and next by their 受付番号. All others are refused or held here; the numbers
+/// that were used are committed with the run.
+pub fn admit(stage: &mut Stage<'_>, inspected: Vec<Checked>) -> Result<Vec<Checked>> {
+    let mut good = Vec::new();
+    let mut sequences = Sequences::new(&stage.store.ledger);
+    for mut file in inspected {
+        if let Some(header) = file.header.as_ref().filter(|_| file.code.is_none()) {
+            file.code = match sequences.judge(&header.kind, &header.origin, header.receipt_no)? {
+                Verdict::Used => Some("300001"),
+                Verdict::Gap => Some("300002"),
+                Verdict::Next => {
+                    sequences.consume(&header.kind, &header.origin, header.receipt_no);
+                    None
+                }
+            };
+        }
+        if file.code.is_none() && file.header.is_some() {
+            good.push(file);
+        } else {
+            refuse(stage, &file)?;
+        }
+    }
+    stage.facts.extend(sequences.into_facts());
+    Ok(good)
 }
 
 /// Counts and findings of a file that was read.
@@ -108,7 +135,7 @@ fn input_row(stage: &Stage<'_>, file: &Checked, state: &str) -> InputRow {
 }
 
 /// A file that is not read: held, quarantined, or rejected whole with its result file.
-pub fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
+fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let Some(code) = file.code else { return Ok(()) };
     let message = messages::of(code);
     stage.reject(&file.input.sha256, code, severity_name(message.severity), 1);

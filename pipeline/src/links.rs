@@ -15,7 +15,6 @@ use shikaku_schemas::tables;
 use crate::check::{self, Context, Finding};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::Result;
-use crate::history::sequence::{Sequences, Verdict};
 use crate::inbox::Input;
 use crate::lake::history::{Columns, HistoryScan, night_rows};
 use crate::lake::layer;
@@ -37,24 +36,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
     let inspected = delimited::inspect_all(stage.store, inputs, &KINDS, &|_, _| Some(Encoding::Cp932))?;
-    let mut good: Vec<Checked> = Vec::new();
-    let mut sequences = Sequences::new(&stage.store.ledger);
-    for mut file in inspected {
-        if let Some(header) = &file.header
-            && file.code.is_none()
-        {
-            match sequences.judge(&header.kind, &header.origin, header.receipt_no)? {
-                Verdict::Used => file.code = Some("300001"),
-                Verdict::Next | Verdict::Gap => {
-                    sequences.consume(&header.kind, &header.origin, header.receipt_no);
-                    good.push(file);
-                    continue;
-                }
-            }
-        }
-        delimited::refuse(stage, &file)?;
-    }
-    stage.facts.extend(sequences.into_facts());
+    let mut good = delimited::admit(stage, inspected)?;
     good.sort_by_key(|f| {
         let header = f.header.as_ref();
         let kind = header.and_then(|h| KINDS.iter().position(|k| *k == h.kind));
@@ -139,14 +121,7 @@ fn load(stage: &Stage<'_>, reader: &Reader, files: &[Checked]) -> Result<Links> 
 fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
     let Some(header) = &file.header else { return Ok(Outcome::default()) };
     let layout = layout::of(&header.kind);
-    let context = Context {
-        layout,
-        encoding: file.encoding,
-        created: header.created,
-        scheme: "",
-        allow_number_like_my_number: false,
-        code_maps: None,
-    };
+    let context = Context::plain(layout, file.encoding, header.created);
     let mut outcome = Outcome::default();
     let mut result = ResultFile::new(file.encoding, Some(header));
     let mut seen = BTreeSet::new();

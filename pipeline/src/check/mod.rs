@@ -108,3 +108,10 @@ pub struct Context<'a> {
     /// Insurer-local code values → ours, by field; applied before the code list is looked at.
     pub code_maps: Option<&'a BTreeMap<String, BTreeMap<String, String>>>,
 }
+
+impl Context<'_> {
+    /// For layouts that no insurer definition touches.
+    pub fn plain(layout: &'static Layout, encoding: Encoding, created: NaiveDateTime) -> Self {
+        Self { layout, encoding, created, scheme: "", allow_number_like_my_number: false, code_maps: None }
+    }
+}

@@ -11,7 +11,6 @@ use shikaku_schemas::messages::{FieldRule, Severity};
 use shikaku_schemas::tables;
 
 use super::apply::{Applied, Change, MemberState, Operation, Target, apply};
-use super::sequence::{Sequences, Verdict};
 use crate::check::{self, Context, Finding, Value};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::Result;
@@ -40,24 +39,10 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         masters.schemes.contains_key(origin).then(|| masters.definition(origin).encoding)
     })?;
     let mut by_insurer: BTreeMap<String, Vec<Checked>> = BTreeMap::new();
-    let mut sequences = Sequences::new(&stage.store.ledger);
-    for mut file in inspected {
-        if let Some(header) = &file.header
-            && file.code.is_none()
-        {
-            match sequences.judge("SUB", &header.origin, header.receipt_no)? {
-                Verdict::Next => {
-                    sequences.consume("SUB", &header.origin, header.receipt_no);
-                    by_insurer.entry(header.origin.clone()).or_default().push(file);
-                    continue;
-                }
-                Verdict::Used => file.code = Some("300001"),
-                Verdict::Gap => file.code = Some("300002"),
-            }
-        }
-        delimited::refuse(stage, &file)?;
+    for file in delimited::admit(stage, inspected)? {
+        let origin = file.header.as_ref().map(|h| h.origin.clone()).unwrap_or_default();
+        by_insurer.entry(origin).or_default().push(file);
     }
-    stage.facts.extend(sequences.into_facts());
 
     let work: Vec<(String, Vec<Checked>)> = by_insurer.into_iter().collect();
     if work.is_empty() {
