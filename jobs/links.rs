@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
 use shikaku_pipeline::links;
+use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::time::BusinessDate;
 
 use super::{Call, Due, Job, due_inbox, run as run_job, take_in};
 
@@ -28,9 +30,15 @@ pub const WAITING: Job = Job {
     needs: &["links"],
     reads: "pending_link, request_map",
     writes: "serial_link, pending_link, request_map, acquisition",
-    due: |store, _| Ok(links::any_waiting(&store.reader()?)?.then(Due::default)),
+    due: due_waiting,
     run: run_waiting,
 };
+
+/// A night before the newest one has been through already; what waits now was not there then.
+fn due_waiting(store: &Store, date: BusinessDate) -> Result<Option<Due>> {
+    let passed = store.check_business_date(date).is_err();
+    Ok((!passed && links::any_waiting(&store.reader()?)?).then(Due::default))
+}
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
     take_in(call, JOB.name, links::take_in)
