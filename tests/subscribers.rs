@@ -207,3 +207,28 @@ fn recorded_time_never_goes_back() {
     lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1)]), D).exits(0);
     lake.ingest("subscribers", "2.csv", &sub_file(2, &[Sub::new(1, 2)]), "2026-10-29").exits(2);
 }
+
+#[test]
+fn a_file_that_no_layout_fits_does_not_land_with_a_likely_my_number() {
+    let lake = Lake::with_masters();
+    let body = [3u32, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
+    let digits: String = body.iter().map(ToString::to_string).collect();
+    let number = format!("{digits}{}", shikaku_pipeline::text::digits::my_number_digit(&body));
+    let wide: String = number.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
+    for (kind, text) in [
+        ("subscribers", format!("name,number\r\nA,{number}\r\n")),
+        ("subscribers", format!("H,SUB,09,06139901,1,20261030120000,1\r\nD,{wide}\r\nE,1\r\n")),
+        ("subscribers", {
+            let line = format!("{},{number}", Sub::new(1, 1).line());
+            String::from_utf8(envelope("SUB", &kempo().0, 1, &[line])).unwrap()
+        }),
+        ("receipts", format!("IR,1,13,1,1234567,,X,202611,00,\r\nXX,{number}\r\n")),
+        ("masters", format!("a,b\r\n1,{wide}\r\n")),
+    ] {
+        let done = lake.ingest(kind, &format!("{kind}{}.txt", text.len()), text.as_bytes(), D).exits(3);
+        assert!(done.stdout.contains("900001"), "{kind}: {}", done.stdout);
+        assert!(!done.stdout.contains(&number) && !done.stderr.contains(&number));
+    }
+    let bytes = lake.bytes();
+    assert!(!bytes.iter().any(|(_, b)| b.windows(12).any(|w| w == number.as_bytes())));
+}

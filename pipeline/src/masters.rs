@@ -152,6 +152,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     for input in ordered {
         let opened = master::open(&input.path)?;
         let outcome = match &opened {
+            master::Opened::Refused(_) if crate::text::my_number::found_in_file(&input.path)? => {
+                Outcome::refused("900001")
+            }
             master::Opened::Refused(code) => Outcome::refused(code),
             master::Opened::Rows { rows, .. } if rows.iter().flatten().any(|f| holds_my_number(f)) => {
                 Outcome::refused("900001")

@@ -15,6 +15,7 @@ use crate::outbox;
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
+use crate::text::my_number;
 use crate::time::Month;
 
 /// Largest file (answers.md).
@@ -69,6 +70,13 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let existing: Vec<ReceivedFile> = received(stage.store)?.into_iter().map(|(_, f)| f).collect();
     for input in inputs {
         let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
+        // A file that could not be read to its end would land with what was not looked at.
+        let outcome = match outcome {
+            Err((broken, read)) if broken.code != "900001" && my_number::found_in_file(&input.path)? => {
+                Err((Broken { code: "900001", ..broken }, read))
+            }
+            outcome => outcome,
+        };
         let (code, read, accepted) = match outcome {
             Ok(accepted) => (None, i64::try_from(accepted.rows.len()).unwrap_or(i64::MAX), Some(accepted)),
             Err((broken, read)) => (Some(broken), read, None),

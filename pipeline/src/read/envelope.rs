@@ -45,7 +45,8 @@ pub struct Inspected {
     pub code: Option<&'static str>,
 }
 
-/// One pass over a file: header, encoding, guard, limits, trailer.
+/// One pass over a file: header, encoding, guard, limits, trailer. A file that could not be read to its end by its layout
+/// is looked through as it is, since its bytes would land.
 ///
 /// `kinds` are the kinds the job takes; `origin_rule` answers `None` for an origin that is not registered; `limit` gives
 /// rows and bytes of a layout.
@@ -55,10 +56,24 @@ pub fn inspect(
     origin_rule: &dyn Fn(&Layout, &str) -> Option<OriginRule>,
     limit: &dyn Fn(&Layout) -> (u64, u64),
 ) -> Result<Inspected> {
+    let (mut seen, to_the_end) = inspect_by_layout(path, kinds, origin_rule, limit)?;
+    if !to_the_end && seen.code != Some("900001") && my_number::found_in_file(path)? {
+        seen.code = Some("900001");
+    }
+    Ok(seen)
+}
+
+/// The verdict, and whether every line was looked at.
+fn inspect_by_layout(
+    path: &Path,
+    kinds: &[&str],
+    origin_rule: &dyn Fn(&Layout, &str) -> Option<OriginRule>,
+    limit: &dyn Fn(&Layout) -> (u64, u64),
+) -> Result<(Inspected, bool)> {
     let file = File::open(path).at(path)?;
     let bytes = file.metadata().at(path)?.len();
     let mut records = Records::new(file);
-    let refused = |code, header, encoding, rows| Ok(Inspected { header, encoding, rows, code: Some(code) });
+    let refused = |code, header, encoding, rows| Ok((Inspected { header, encoding, rows, code: Some(code) }, false));
     let bom = records.skip_bom().at(path)?;
     let raw = match records.next_record() {
         Ok(Some(record)) => parse_header(&record),
@@ -81,6 +96,7 @@ pub fn inspect(
     // The guard looks at every line before any other verdict on the file is given, so it runs to the end.
     let (max_rows, max_bytes) = limit(layout);
     let mut body = Body::default();
+    let mut to_the_end = true;
     loop {
         match records.next_record() {
             Ok(Some(record)) => {
@@ -92,12 +108,14 @@ pub fn inspect(
             Ok(None) => break,
             Err(RecordError::TooLarge { .. }) => {
                 body.broken = true;
+                to_the_end = false;
                 break;
             }
             Err(RecordError::Io(error)) => return Err(error).at(path),
         }
         // Reading on far past the limit would let one file hold the night.
         if body.rows > max_rows.saturating_mul(2) {
+            to_the_end = false;
             break;
         }
     }
@@ -112,7 +130,7 @@ pub fn inspect(
     } else {
         None
     };
-    Ok(Inspected { header: Some(header), encoding, rows: body.rows, code })
+    Ok((Inspected { header: Some(header), encoding, rows: body.rows, code }, to_the_end))
 }
 
 /// Counts of the lines after the header.
@@ -196,10 +214,14 @@ fn number(digits: &[u8], max: u64) -> Option<u64> {
     (n <= max).then_some(n)
 }
 
+/// The guard: free-text fields; every field of a record that does not fit the layout, since then no field is what it is
+/// declared to be (an added column is how such numbers come).
 fn holds_my_number(layout: &Layout, encoding: Encoding, record: &RawRecord<'_>) -> bool {
+    let misfit = record.len() != layout.fields.len() + 1;
+    let free_text = |i: usize| layout.fields.get(i - 1).is_some_and(|f| f.guard == Some(Guard::File));
     record.field(0) == b"D"
-        && layout.fields.iter().enumerate().filter(|(_, f)| f.guard == Some(Guard::File)).any(|(i, _)| {
-            let bytes = record.field(i + 1);
+        && (1..record.len()).filter(|i| misfit || free_text(*i)).any(|i| {
+            let bytes = record.field(i);
             // What does not decode is looked at byte by byte: half-width digits are ASCII in both encodings.
             bytes.len() >= 12
                 && match encoding.decode(bytes) {

@@ -1,6 +1,16 @@
 //! The 個人番号 guard: twelve digits standing alone with a valid check digit (domain.md §1).
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use super::digits::my_number_digit;
+use crate::error::{At, Result};
+
+/// Bytes looked at together.
+const PIECE: u64 = 1 << 20;
+/// Bytes looked at twice, so that a number over a boundary is seen: twelve full-width digits in UTF-8 are 36.
+const OVERLAP: usize = 64;
 
 /// Value of a half- or full-width digit.
 fn digit(c: char) -> Option<u32> {
@@ -36,6 +46,26 @@ pub fn found_in(text: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether any text of a file holds one, in either encoding, whatever its layout: for files that no layout could be
+/// applied to and whose bytes would otherwise land unseen. Works in pieces of bounded size that overlap.
+pub fn found_in_file(path: &Path) -> Result<bool> {
+    let mut file = File::open(path).at(path)?;
+    let mut piece: Vec<u8> = Vec::new();
+    loop {
+        let kept = piece.split_off(piece.len().saturating_sub(OVERLAP));
+        piece = kept;
+        let read = Read::by_ref(&mut file).take(PIECE).read_to_end(&mut piece).at(path)?;
+        // Replacement characters are no digits, so a lenient reading is enough here.
+        let (cp932, _) = encoding_rs::SHIFT_JIS.decode_without_bom_handling(&piece);
+        if found_in(&cp932) || found_in(&String::from_utf8_lossy(&piece)) {
+            return Ok(true);
+        }
+        if read == 0 {
+            return Ok(false);
+        }
+    }
 }
 
 fn is_my_number(run: &[u32; 12]) -> bool {
