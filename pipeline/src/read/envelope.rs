@@ -214,10 +214,10 @@ fn number(digits: &[u8], max: u64) -> Option<u64> {
     (n <= max).then_some(n)
 }
 
-/// The guard: free-text fields; every field of a record that does not fit the layout, since then no field is what it is
-/// declared to be (an added column is how such numbers come).
+/// The guard: free-text fields; every field of a record that has more than declared, since then no field is what it is
+/// declared to be (an added column is how such numbers come). A record with fewer is most likely cut off.
 fn holds_my_number(layout: &Layout, encoding: Encoding, record: &RawRecord<'_>) -> bool {
-    let misfit = record.len() != layout.fields.len() + 1;
+    let misfit = record.len() > layout.fields.len() + 1;
     let free_text = |i: usize| layout.fields.get(i - 1).is_some_and(|f| f.guard == Some(Guard::File));
     record.field(0) == b"D"
         && (1..record.len()).filter(|i| misfit || free_text(*i)).any(|i| {
