@@ -28,7 +28,9 @@ fn main() -> ExitCode {
 
 /// Root of the repository.
 fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo says at run time where the package is: with a shared target folder the program may be another clone's.
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let here = Path::new(&here);
     here.parent().unwrap_or(here).to_owned()
 }
 
