@@ -146,4 +146,40 @@ mod tests {
             }
         }
     }
+
+    /// Every field of a layout is stored somewhere or named here; every column comes from a field or is named here.
+    #[test]
+    fn layouts_and_tables_agree_in_both_directions() {
+        const RECORDED: [&str; 4] = ["recorded_from", "recorded_to", "source_file", "source_record"];
+        let cases: [(&str, &[&str], &[&str], &[&str]); 5] = [
+            // Layout, tables, fields that are not stored, columns that are derived.
+            (
+                "SUB",
+                &["member", "coverage"],
+                &["record_no", "operation"],
+                &["insurer_code", "symbol_key", "number_key", "symbol_raw", "number_raw"],
+            ),
+            ("CHK", &["check_log"], &[], &[]),
+            ("LNKP", &["serial_link"], &["record_no"], &["issuer_key_id", "superseded_by"]),
+            ("INSURERS", &["insurer"], &["address"], &["office_address"]),
+            ("INSTITUTIONS", &["institution"], &["name"], &["institution_name"]),
+        ];
+        let mut differences = Vec::new();
+        for (kind, tables, not_stored, derived) in cases {
+            let layout = crate::layout::of(kind);
+            let columns: Vec<&str> = tables.iter().flat_map(|t| of(t).columns.iter().map(Column::name)).collect();
+            for field in layout.fields.iter().map(|f| f.name.as_str()) {
+                if columns.contains(&field) == not_stored.contains(&field) {
+                    differences.push(format!("{kind}.{field}: stored or not?"));
+                }
+            }
+            for column in columns {
+                let known = derived.contains(&column) || RECORDED.contains(&column);
+                if layout.index(column).is_some() == known {
+                    differences.push(format!("{tables:?}.{column}: where does it come from?"));
+                }
+            }
+        }
+        assert!(differences.is_empty(), "{differences:#?}");
+    }
 }
