@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn layouts_and_tables_agree_in_both_directions() {
         const RECORDED: [&str; 4] = ["recorded_from", "recorded_to", "source_file", "source_record"];
-        let cases: [(&str, &[&str], &[&str], &[&str]); 5] = [
+        type Case = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+        let cases: [Case; 5] = [
             // Layout, tables, fields that are not stored, columns that are derived.
             (
                 "SUB",
