@@ -207,7 +207,7 @@ pub fn run() -> ExitCode {
     match dispatch(&arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("shikaku: {error}");
+            outside::say_error(&error);
             ExitCode::from(error.exit_code())
         }
     }
@@ -320,7 +320,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
             }
         }
         Command::JobTable => {
-            print!("{}", jobs::table());
+            say!("{}", jobs::table().trim_end());
             Ok(0)
         }
         Command::Doctor => show::doctor(&config_file(arguments), config(arguments)?, json),

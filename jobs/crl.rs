@@ -21,6 +21,9 @@ pub const JOB: Job = Job {
     writes: "revocation, revocation_history",
     due: |store, _| {
         let newest = set::newest(&store.config.inbox.join("crl"))?;
+        // A folder older than the newest one looked at stays where it is: `ingest crl` takes it when it must be.
+        let passed = store.ledger.fact("crl", "newest_set")?;
+        let newest = newest.filter(|dir| set::date_of(dir) >= passed);
         Ok(newest.map(|dir| Due { paths: vec![dir], month: None }))
     },
     run,
@@ -51,14 +54,20 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         .filter(|mark| mark.exists())
         .map(|mark| Input::read(&mark, inbox))
         .collect::<Result<_>>()?;
-    let report = run_job(call, JOB.name, BTreeMap::new(), &inputs, |stage| {
+    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?)]);
+    let mut report = run_job(call, JOB.name, parameters, &inputs, |stage| {
         set::take_in(stage, &inputs)?;
+        for name in call.paths.iter().filter_map(|dir| set::date_of(dir)) {
+            stage.fact("crl", "newest_set", name);
+        }
         // The mark goes last, and its folder with it.
         marks.iter().for_each(|mark| stage.release(mark));
         Ok(())
     })?;
     if report.unchanged {
         clear_done(&inputs, &marks)?;
+        // What was refused before is still refused, and the night still runs on an old generation.
+        report.rejections = call.store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
     }
     Ok(report)
 }

@@ -44,6 +44,8 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     let parameters = BTreeMap::from([("month", month.to_string()), ("as_of_set", state)]);
     run_job(call, JOB.name, parameters, &[], |stage| {
         let (checks, links) = fees::close(stage, month)?;
+        // Late rows are in this count now.
+        stage.fact("late", &format!("checks/{month}"), "");
         tracing::info!(job = JOB.name, month = %month, checks, links, "closed");
         Ok(())
     })

@@ -111,7 +111,8 @@ fn take_in(
     let mut report = if gathered.new.is_empty() {
         RunReport { job: job.to_owned(), unchanged: true, ..RunReport::default() }
     } else {
-        run(call, job, BTreeMap::new(), &gathered.new, |stage| work(stage, &gathered.new))?
+        let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?)]);
+        run(call, job, parameters, &gathered.new, |stage| work(stage, &gathered.new))?
     };
     inbox::clear_known(call.store, &gathered.known)?;
     // A file that still waits for an earlier one keeps the night from being clean.

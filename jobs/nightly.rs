@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use shikaku_pipeline::ledger::query::RunStatus;
 use shikaku_pipeline::ledger::{Event, RunRow};
 use shikaku_pipeline::store::{Store, commit, publish, run_id};
 use shikaku_pipeline::time::BusinessDate;
@@ -104,7 +105,7 @@ fn one(
         }
     });
     match result {
-        Ok(None) if job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder)) => {
+        Ok(None) if is_absent(store, date, job) => {
             tracing::warn!(job = job.name, "nothing arrived though due");
             ended("absent", 3)
         }
@@ -122,6 +123,15 @@ fn one(
             JobOutcome { error: Some(error.to_string()), ..ended("failed", night_code(&error)) }
         }
     }
+}
+
+/// Whether something was due in this night and has come in none of its runs.
+fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> bool {
+    let due = job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder));
+    let came = |runs: Vec<RunStatus>| {
+        runs.iter().any(|r| r.job == job.name && r.business_date == date.to_string() && r.status == "published")
+    };
+    due && !store.ledger.runs().is_ok_and(came)
 }
 
 /// Inside a night a configuration that a job cannot use is that job's failure.

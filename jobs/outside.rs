@@ -6,6 +6,8 @@ use chrono::{FixedOffset, NaiveDateTime, Utc};
 use shikaku_pipeline::keys::Entropy;
 use shikaku_pipeline::store::{Clock, Outside};
 use shikaku_pipeline::{Error, Result};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 struct SystemClock;
 
@@ -66,6 +68,24 @@ pub fn start_log(verbose: bool, quiet: bool) {
     if std::io::stderr().is_terminal() {
         builder.compact().without_time().init();
     } else {
-        builder.json().flatten_event(true).init();
+        builder.json().flatten_event(true).with_timer(JapanTime).init();
+    }
+}
+
+/// Log times are JST, as everything else that an operator reads.
+struct JapanTime;
+
+impl FormatTime for JapanTime {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
+        write!(w, "{}+09:00", now().format("%Y-%m-%dT%H:%M:%S%.3f"))
+    }
+}
+
+/// The last word of a command that failed: a line for a person, a JSON line for a collector.
+pub fn say_error(error: &Error) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("shikaku: {error}");
+    } else {
+        tracing::error!(exit_code = error.exit_code(), "{error}");
     }
 }

@@ -31,7 +31,10 @@ fn due(store: &Store, date: BusinessDate) -> Result<Option<Due>> {
     let day = if config.schedule.reroute_day == 0 { config.reroute.cutoff_day } else { config.schedule.reroute_day };
     let month = date.month();
     let any = received(store)?.iter().any(|(_, f)| f.month == month.to_string());
-    Ok((date.0.day() >= day && any).then(|| Due { paths: Vec::new(), month: Some(month) }))
+    // A version that an operator asked for with another cut-off stands until something new has come in.
+    let decided = store.ledger.fact("rerouted", &month.to_string())?;
+    let changed = decided != Some(state_read(store)?);
+    Ok((date.0.day() >= day && any && changed).then(|| Due { paths: Vec::new(), month: Some(month) }))
 }
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
@@ -39,14 +42,16 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     let cutoff = month::cutoff(call.store, month, call.known_at, call.date)?;
     // What was landed before the cut-off, and the state of the lake, are inputs of the run like any file.
     let files: Vec<String> = month::files(call.store, month, cutoff)?.into_iter().map(|(sha256, _)| sha256).collect();
+    let state = state_read(call.store)?;
     let parameters = BTreeMap::from([
         ("month", month.to_string()),
         ("cutoff", cutoff.to_string()),
         ("receipts", shikaku_pipeline::digest::of_parts(files.iter().map(String::as_str))),
-        ("as_of_set", state_read(call.store)?),
+        ("as_of_set", state.clone()),
     ]);
     run_job(call, JOB.name, parameters, &[], |stage| {
         let outcomes = month::run(stage, month, cutoff)?;
+        stage.fact("rerouted", &month.to_string(), state.clone());
         tracing::info!(job = JOB.name, month = %month, cutoff = %cutoff, ?outcomes, "decided");
         Ok(())
     })

@@ -16,7 +16,7 @@ pub use crate::views::views;
 
 /// Prints a JSON document.
 pub fn document(value: &impl serde::Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -27,13 +27,13 @@ pub fn made(file: &Path, config: &Config, json: bool) -> Result<u8> {
             &json!({ "config": file, "lake": config.lake, "inbox": config.inbox, "outbox": config.outbox, "encrypted": sealed }),
         )?;
     } else {
-        println!("lake    {}", config.lake.display());
-        println!("inbox   {}", config.inbox.display());
-        println!("outbox  {}", config.outbox.display());
-        println!("config  {}", file.display());
+        say!("lake    {}", config.lake.display());
+        say!("inbox   {}", config.inbox.display());
+        say!("outbox  {}", config.outbox.display());
+        say!("config  {}", file.display());
         match &config.key_file {
-            Some(key) => println!("keys    {} (keep a copy elsewhere: without it nothing can be read)", key.display()),
-            None => println!("keys    none: restricted tables and landed inputs are stored in clear"),
+            Some(key) => say!("keys    {} (keep a copy elsewhere: without it nothing can be read)", key.display()),
+            None => say!("keys    none: restricted tables and landed inputs are stored in clear"),
         }
     }
     Ok(0)
@@ -43,7 +43,7 @@ pub fn synthesised(output: &Path, files: u64, bytes: u64, json: bool) -> Result<
     if json {
         document(&json!({ "output": output, "files": files, "bytes": bytes }))?;
     } else {
-        println!("{files} files, {bytes} bytes in {}", output.display());
+        say!("{files} files, {bytes} bytes in {}", output.display());
     }
     Ok(0)
 }
@@ -65,15 +65,15 @@ pub fn report(report: &RunReport, json: bool) -> Result<()> {
         return document(report);
     }
     if report.unchanged {
-        println!("{}: nothing changed", report.job);
+        say!("{}: nothing changed", report.job);
         return Ok(());
     }
-    println!("{} {}: {}", report.job, &report.run_id[..12], counts(report));
+    say!("{} {}: {}", report.job, &report.run_id[..12], counts(report));
     for path in report.outbox.iter().take(10) {
-        println!("  outbox/{path}");
+        say!("  outbox/{path}");
     }
     if report.outbox.len() > 10 {
-        println!("  … {} files in all: shikaku runs show {}", report.outbox.len(), &report.run_id[..12]);
+        say!("  … {} files in all: shikaku runs show {}", report.outbox.len(), &report.run_id[..12]);
     }
     Ok(())
 }
@@ -82,18 +82,18 @@ pub fn night(night: &Night, store: &Store, json: bool) -> Result<()> {
     if json {
         return document(night);
     }
-    println!("night of {}", night.business_date);
+    say!("night of {}", night.business_date);
     for job in &night.jobs {
         let detail = match (&job.report, &job.error) {
             (_, Some(error)) => error.clone(),
             (Some(report), _) if !report.unchanged => counts(report),
             _ => String::new(),
         };
-        println!("  {:<14} {:<11} {detail}", job.job, job.state);
+        say!("  {:<14} {:<11} {detail}", job.job, job.state);
     }
-    println!("results    {}", store.config.outbox.display());
-    println!("tables     {} (shikaku views | duckdb)", store.config.lake.display());
-    println!("details    shikaku status; shikaku runs list");
+    say!("results    {}", store.config.outbox.display());
+    say!("tables     {} (shikaku views | duckdb)", store.config.lake.display());
+    say!("details    shikaku status; shikaku runs list");
     Ok(())
 }
 
@@ -106,10 +106,10 @@ pub fn verified(store: &Store, json: bool) -> Result<u8> {
         return Ok(code);
     }
     for finding in &verified.findings {
-        println!("{finding}");
+        say!("{finding}");
     }
     let word = if code == 0 { "intact" } else { "VIOLATED" };
-    println!("{word}: {} events, {} files, {} bytes", verified.events, verified.files, verified.bytes);
+    say!("{word}: {} events, {} files, {} bytes", verified.events, verified.files, verified.bytes);
     Ok(code)
 }
 
@@ -130,7 +130,7 @@ pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<
     if json {
         document(&json!({ "origin": origin, "receipt_no": receipt, "released": true }))?;
     } else {
-        println!("受付番号 {receipt} of {origin} goes in with the next run");
+        say!("受付番号 {receipt} of {origin} goes in with the next run");
     }
     Ok(0)
 }
@@ -143,7 +143,7 @@ pub fn runs(store: &Store, json: bool) -> Result<u8> {
     }
     for run in runs {
         let set = run.set_id.map(|s| s.to_string()).unwrap_or_default();
-        println!(
+        say!(
             "{} {} {:<14} {:<10} {:<21} set {set}",
             &run.run_id[..12],
             run.business_date,
@@ -171,16 +171,16 @@ pub fn run(store: &Store, id: &str, json: bool) -> Result<u8> {
         document(&json!({ "run": run, "inputs": inputs, "codes": codes, "outputs": outputs }))?;
         return Ok(0);
     }
-    println!("run        {}", run.run_id);
-    println!("job        {} of {}, {}", run.job, run.business_date, run.parameters);
-    println!("status     {} {}", run.status, run.outcome.unwrap_or_default());
-    println!("time       {} – {}", run.started_at, run.finished_at.unwrap_or_default());
-    println!("program    {} with configuration {}", run.code_version, &run.config_digest[..12]);
+    say!("run        {}", run.run_id);
+    say!("job        {} of {}, {}", run.job, run.business_date, run.parameters);
+    say!("status     {} {}", run.status, run.outcome.unwrap_or_default());
+    say!("time       {} – {}", run.started_at, run.finished_at.unwrap_or_default());
+    say!("program    {} with configuration {}", run.code_version, &run.config_digest[..12]);
     if let Some(error) = run.error {
-        println!("error      {error}");
+        say!("error      {error}");
     }
     for input in inputs {
-        println!(
+        say!(
             "input      {} {} {}: {} read {}, accepted {}, rejected {}, duplicate {}",
             &input.sha256[..12],
             input.kind,
@@ -194,10 +194,10 @@ pub fn run(store: &Store, id: &str, json: bool) -> Result<u8> {
     }
     for (sha256, code, severity, count) in codes {
         let ja = &shikaku_schemas::messages::of(&code).ja;
-        println!("code       {} {code} × {count} ({severity}) {ja}", &sha256[..12]);
+        say!("code       {} {code} × {count} ({severity}) {ja}", &sha256[..12]);
     }
     for (path, sha256) in outputs {
-        println!("output     {} {path}", &sha256[..12]);
+        say!("output     {} {path}", &sha256[..12]);
     }
     Ok(0)
 }

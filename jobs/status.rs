@@ -77,7 +77,13 @@ fn collect(store: &Store) -> Result<Status> {
         waiting_links: pending.len(),
         waiting_links_old: old.count(),
         held_files: held,
-        late_months: store.ledger.facts("late")?.into_iter().map(|(key, _)| key).collect(),
+        late_months: store
+            .ledger
+            .facts("late")?
+            .into_iter()
+            .filter(|(_, since)| !since.is_empty())
+            .map(|(key, _)| key)
+            .collect(),
         failed_runs: store
             .ledger
             .runs()?
@@ -95,26 +101,26 @@ pub fn status(store: &Store, json: bool) -> Result<u8> {
         show::document(&status)?;
         return Ok(0);
     }
-    println!("business date  {}", status.business_date.as_deref().unwrap_or("none yet"));
-    println!("set            {}", status.set_id);
+    say!("business date  {}", status.business_date.as_deref().unwrap_or("none yet"));
+    say!("set            {}", status.set_id);
     for table in status.tables.iter().filter(|t| t.generations > 0) {
         let mark = if table.restricted { " *" } else { "" };
-        println!("  {:<20} {:>12} rows in {} generations{mark}", table.table, table.rows, table.generations);
+        say!("  {:<20} {:>12} rows in {} generations{mark}", table.table, table.rows, table.generations);
     }
     let stale = if status.crl_stale { "  STALE: the newest set was refused" } else { "" };
-    println!("CRL in force   {}{stale}", status.crl_in_force.as_deref().unwrap_or("none"));
+    say!("CRL in force   {}{stale}", status.crl_in_force.as_deref().unwrap_or("none"));
     if let Some(changes) = &status.crl_changes {
-        println!("CRL changes    {changes}");
+        say!("CRL changes    {changes}");
     }
-    println!("links waiting  {}, {} of them too long", status.waiting_links, status.waiting_links_old);
+    say!("links waiting  {}, {} of them too long", status.waiting_links, status.waiting_links_old);
     for file in &status.held_files {
-        println!("held           {file} (shikaku release --origin … --receipt …)");
+        say!("held           {file} (shikaku release --origin … --receipt …)");
     }
     for month in &status.late_months {
-        println!("late rows      {month} was closed before them; close it again");
+        say!("late rows      {month} was closed before them; close it again");
     }
     for run in &status.failed_runs {
-        println!("not finished   {run}");
+        say!("not finished   {run}");
     }
     Ok(0)
 }
@@ -171,7 +177,7 @@ pub fn doctor(file: &Path, config: Config, json: bool) -> Result<u8> {
         show::document(&checks)?;
     } else {
         for check in &checks {
-            println!("{:<4} {:<16} {}", if check.ok { "ok" } else { "BAD" }, check.what, check.detail);
+            say!("{:<4} {:<16} {}", if check.ok { "ok" } else { "BAD" }, check.what, check.detail);
         }
     }
     Ok(if ok { 0 } else { 1 })

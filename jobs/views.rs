@@ -33,7 +33,7 @@ pub fn views(store: &Store, set: Option<i64>, json: bool) -> Result<u8> {
     if json {
         show::document(&serde_json::json!({ "set_id": snapshot.set_id, "script": script }))?;
     } else {
-        print!("{script}");
+        say!("{}", script.trim_end());
     }
     Ok(0)
 }

@@ -97,7 +97,29 @@ fn a_cut_file_an_older_number_a_missing_point_and_a_wrong_moment_are_refused_wit
 }
 
 #[test]
-fn without_a_trusted_ca_nothing_is_taken() {
+fn without_a_trusted_ca_nothing_is_taken_and_with_it_the_same_set_is() {
     let lake = Lake::new();
     assert!(ingest(&lake, &first(), "2026-10-30").exits(3).stdout.contains("400103"));
+    // The same set with the same CA files is the same run: still refused.
+    ingest(&lake, &first(), "2026-10-30").exits(3);
+    let lake = lake.load_masters();
+    ingest(&lake, &first(), "2026-10-30").exits(0);
+    assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
+}
+
+#[test]
+fn a_set_older_than_the_one_in_force_stays_in_the_inbox() {
+    let lake = Lake::with_masters();
+    for (folder, from) in [("20261031", first()), ("20261101", second())] {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            lake.write(&format!("inbox/crl/{folder}/{name}"), &std::fs::read(&path).unwrap());
+        }
+        lake.write(&format!("inbox/crl/{folder}/_DONE"), b"");
+    }
+    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+    assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
+    assert!(lake.path("inbox/crl/20261031/_DONE").exists());
 }

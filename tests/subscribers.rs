@@ -164,7 +164,8 @@ fn a_gap_holds_later_files_visibly_until_it_is_filled_or_released() {
     inbox(6);
     lake.run(&["nightly", "--date", D]).exits(3);
     lake.run(&["release", "--origin", &kempo().0, "--receipt", "6"]).exits(0);
-    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+    // Released, it goes in the same night.
+    lake.run(&["nightly", "--date", D]).exits(0);
     assert_eq!(open_coverages(&lake), ["1", "2", "3", "6"]);
     let used = lake.ingest("subscribers", "used.csv", &sub_file(2, &[Sub::new(1, 9)]), "2026-10-31").exits(3);
     assert!(used.stdout.contains("300001"));
@@ -199,6 +200,17 @@ fn update_delete_and_relink_close_what_was_and_the_past_stays_answerable() {
             "|3||555|2026-10-31 21:00:00|",
         ]
     );
+}
+
+#[test]
+fn a_file_of_an_unknown_origin_is_read_once_its_master_has_come() {
+    let lake = Lake::new();
+    let file = lake.write("sub.csv", &sub_file(1, &[Sub::new(1, 1)]));
+    let ingest = || lake.run(&["ingest", "subscribers", file.to_str().unwrap(), "--date", D]);
+    assert!(ingest().exits(3).stdout.contains("400005"));
+    let lake = lake.load_masters();
+    lake.run(&["ingest", "subscribers", file.to_str().unwrap(), "--date", D]).exits(0);
+    assert_eq!(open_coverages(&lake), ["1"]);
 }
 
 #[test]

@@ -218,6 +218,12 @@ pub struct Config {
     pub digest: String,
 }
 
+/// What is wrong and where; the line itself may hold a password and is not shown.
+fn unreadable(text: &str, error: &toml::de::Error) -> Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+    Error::usage(format!("line {}: {}", before.matches('\n').count() + 1, error.message()))
+}
+
 impl Config {
     /// Reads a configuration file. `lake` overrides the lake's path.
     pub fn load(file: &Path, lake: Option<&Path>) -> Result<Self> {
@@ -228,7 +234,7 @@ impl Config {
 
     /// Builds a configuration from its text; relative paths start at `base`.
     pub fn parse(text: &str, base: &Path, lake: Option<&Path>) -> Result<Self> {
-        let sections: Sections = toml::from_str(text).map_err(|e| Error::usage(e.to_string()))?;
+        let sections: Sections = toml::from_str(text).map_err(|e| unreadable(text, &e))?;
         let path = |section: &Option<PathSection>, default: &str| {
             let own = section.as_ref().map(|s| s.path.clone()).filter(|p| !p.as_os_str().is_empty());
             base.join(own.unwrap_or_else(|| default.into()))

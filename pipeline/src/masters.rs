@@ -11,13 +11,15 @@ use crate::check::{self, Finding, Value};
 use crate::config::{Config, LossDay};
 use crate::error::{Error, Result};
 use crate::inbox::Input;
+use crate::lake::Snapshot;
 use crate::lake::read::Reader;
 use crate::lake::row::{Cell, Row};
 use crate::ledger::InputRow;
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::master::{self, Kind};
-use crate::store::Stage;
+use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
+use crate::time::BusinessDate;
 
 /// One 保険者番号 of the insurer master.
 #[derive(Debug, Clone)]
@@ -101,6 +103,19 @@ impl Masters {
             }
         }
         Ok(masters)
+    }
+
+    /// The masters that a monthly decision goes by: the newest recorded before its cut-off, else the first there were.
+    pub fn known_before(store: &Store, cutoff: NaiveDateTime) -> Result<Self> {
+        let runs = store.ledger.runs()?;
+        let sets = runs.iter().filter(|r| r.job == "masters").filter_map(|r| {
+            let date = r.business_date.parse().ok().map(BusinessDate)?;
+            r.set_id.map(|set| (date.recorded_at() < cutoff, set))
+        });
+        let (before, after): (Vec<_>, Vec<_>) = sets.partition(|(before, _)| *before);
+        let set = before.into_iter().map(|(_, set)| set).max().or(after.into_iter().map(|(_, set)| set).min());
+        let snapshot = Snapshot::new(store.config.lake.clone(), set.unwrap_or(0), store.ledger.generations()?);
+        Self::load(&Reader::new(snapshot, store.keys.clone()))
     }
 
     /// Definition of an insurer code; the default where none is given.

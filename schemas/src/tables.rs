@@ -72,6 +72,9 @@ pub struct Table {
     pub ja: String,
     /// Holds personal data: encrypted when keys are configured.
     pub restricted: bool,
+    /// A master (保険者、医療機関 …): what other jobs' checks go by.
+    #[serde(default)]
+    pub master: bool,
     pub layering: Layering,
     /// Columns that name a row; rows of a part are sorted by them.
     pub key: Vec<String>,

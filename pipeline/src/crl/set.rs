@@ -46,15 +46,19 @@ pub fn files(dir: &Path) -> Result<(Vec<PathBuf>, u64)> {
     Ok((found, ignored))
 }
 
+/// `YYYYMMDD` of a set's folder.
+pub fn date_of(dir: &Path) -> Option<String> {
+    let name = dir.file_name()?.to_str()?;
+    (name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.to_owned())
+}
+
 /// The newest finished set of the inbox: `crl/<YYYYMMDD>/` with `_DONE` in it.
 pub fn newest(dir: &Path) -> Result<Option<PathBuf>> {
     let mut sets = Vec::new();
     if dir.is_dir() {
         for entry in std::fs::read_dir(dir).at(dir)? {
             let path = entry.at(dir)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let dated = name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit());
-            if dated && path.join("_DONE").exists() {
+            if date_of(&path).is_some() && path.join("_DONE").exists() {
                 sets.push(path);
             }
         }

@@ -108,7 +108,7 @@ struct FileTotals {
 pub fn run(stage: &mut Stage<'_>, month: Month, cutoff: NaiveDateTime) -> Result<BTreeMap<String, i64>> {
     let store = stage.store;
     let reader = store.reader()?;
-    let masters = Masters::load(&reader)?;
+    let masters = Masters::known_before(store, cutoff)?;
     let chosen = files(store, month, cutoff)?;
     let read: Vec<Read1> =
         chosen.par_iter().map(|(sha256, file)| read_landed(store, sha256, file)).collect::<Result<_>>()?;

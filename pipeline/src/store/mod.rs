@@ -22,6 +22,7 @@ use crate::lake::read::Reader;
 use crate::lake::write::Sealing;
 use crate::ledger::{Event, Ledger};
 use crate::time::BusinessDate;
+use shikaku_schemas::tables;
 
 /// Where the current time comes from; only for the ledger's start and end times.
 pub trait Clock: Send + Sync {
@@ -141,6 +142,27 @@ impl Store {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// What decides besides the inputs what becomes of a file: the masters, what an operator released or let pass, and the
+    /// CA certificates. It belongs to a run's identity, so that a file held or refused is looked at again once they change.
+    pub fn circumstances(&self) -> Result<String> {
+        let masters: Vec<&str> = tables::all().iter().filter(|t| t.master).map(|t| t.name.as_str()).collect();
+        let snapshot = self.snapshot()?;
+        let mut parts = Vec::new();
+        for table in masters {
+            parts.extend(snapshot.current(tables::of(table)).iter().map(|g| g.content_digest.clone()));
+        }
+        for fact in ["released", "crl_override"] {
+            parts.extend(self.ledger.facts(fact)?.into_iter().flat_map(|(key, value)| [key, value]));
+        }
+        for file in &self.config.crl.ca_files {
+            parts.push(match std::fs::read(file) {
+                Ok(bytes) => digest::sha256(&bytes),
+                Err(_) => String::new(),
+            });
+        }
+        Ok(digest::of_parts(parts.iter().map(String::as_str))[..16].to_owned())
     }
 
     /// Resolves a ledger path (`lake/…`, `outbox/…`) to the file system.
