@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use shikaku_pipeline::crl::{ca, parse};
-use shikaku_pipeline::read::envelope::{self, DataLines, OriginRule};
+use shikaku_pipeline::read::envelope::{self, Accepts, DataLines};
 use shikaku_pipeline::read::uke::UkeReader;
 use shikaku_pipeline::reroute::month::claim;
 use shikaku_pipeline::synth::{Options, Scale, generate};
@@ -66,11 +66,12 @@ fn report(what: &str, rows: u64, files: &[PathBuf], start: Instant) {
 /// Inspection (guard, limits, trailer) and reading of every record.
 fn subscribers(files: &[PathBuf]) {
     let start = Instant::now();
-    let rule = |_: &shikaku_schemas::layout::Layout, _: &str| Some(OriginRule { encoding: Encoding::Cp932 });
+    let limit = |layout: &shikaku_schemas::layout::Layout| (layout.max_rows, layout.max_bytes);
+    let accepts = Accepts { kinds: &["SUB"], encoding_of: &|_| Some(Encoding::Cp932), limit: &limit };
     let mut rows = 0;
     for file in files {
-        envelope::inspect(file, &["SUB"], &rule, &|l| (l.max_rows, l.max_bytes)).unwrap();
-        let mut lines = DataLines::open(file).unwrap();
+        envelope::inspect(file, &accepts).unwrap();
+        let mut lines = DataLines::open(file, shikaku_schemas::layout::of("SUB")).unwrap();
         while lines.next_line().unwrap().is_some() {
             rows += 1;
         }

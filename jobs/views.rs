@@ -64,13 +64,17 @@ fn view(snapshot: &Snapshot, table: &Table, lake: &Path) -> Result<String> {
         }
         Layering::History => {
             let key: Vec<String> = table.key.iter().map(|k| format!("\"{k}\"")).collect();
-            // Of equal key and recorded_from the newest generation holds; equal recorded times were taken back.
+            let key = key.join(", ");
+            // Of equal key and recorded_from the newest generation holds; equal recorded times were taken back; a row ends
+            // where the next one of its key begins.
             format!(
-                "CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM (\n  SELECT * FROM {source}\n  \
-                 QUALIFY row_number() OVER (PARTITION BY {}, recorded_from ORDER BY gen DESC) = 1\n)\n\
-                 WHERE recorded_to IS NULL OR recorded_to <> recorded_from;\n\
-                 CREATE OR REPLACE VIEW {name}_current AS SELECT * FROM {name} WHERE recorded_to IS NULL;\n",
-                key.join(", ")
+                "CREATE OR REPLACE VIEW {name} AS SELECT * EXCLUDE (next_from)\n  \
+                 REPLACE (least(recorded_to, next_from) AS recorded_to) FROM (\n  \
+                 SELECT *, lead(recorded_from) OVER (PARTITION BY {key} ORDER BY recorded_from) AS next_from FROM (\n    \
+                 SELECT {columns} FROM (SELECT * FROM {source}\n    \
+                 QUALIFY row_number() OVER (PARTITION BY {key}, recorded_from ORDER BY gen DESC) = 1)\n    \
+                 WHERE recorded_to IS NULL OR recorded_to <> recorded_from));\n\
+                 CREATE OR REPLACE VIEW {name}_current AS SELECT * FROM {name} WHERE recorded_to IS NULL;\n"
             )
         }
     });

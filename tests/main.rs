@@ -5,12 +5,12 @@ mod common;
 #[path = "oracle/decision.rs"]
 #[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod decision_oracle;
-#[path = "oracle/history.rs"]
-#[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
-mod history_oracle;
 #[path = "oracle/links.rs"]
 #[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod links_oracle;
+#[path = "oracle/subscribers.rs"]
+#[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
+mod subscribers_oracle;
 
 // One file per job.
 mod checks;
@@ -36,5 +36,5 @@ mod simulation;
 
 // Against slow, obvious models.
 mod decision;
-mod history;
 mod linkage;
+mod model;

@@ -48,8 +48,10 @@ fn records(lake: &Lake) {
         expected.entry(name).or_default().push((row[2].clone(), row[3].clone()));
     }
     for (name, mut findings) in expected {
-        let (_, bytes) =
-            outbox.iter().find(|(path, _)| path.contains(&format!("/{name}."))).unwrap_or_else(|| panic!("{name}"));
+        let (_, bytes) = outbox
+            .iter()
+            .find(|(path, _)| path.contains(&format!("/{name}.")) && path.ends_with(".result.csv"))
+            .unwrap_or_else(|| panic!("{name}"));
         let mut own: Vec<(String, String)> = bytes
             .split(|b| *b == b'\n')
             .filter(|l| !l.is_empty())

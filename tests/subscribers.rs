@@ -1,6 +1,6 @@
 //! `ingest subscribers`: every outcome a file can have, and what the tables then hold.
 
-use crate::common::{Lake, Sub, envelope, kempo, member_no, sub_file};
+use crate::common::{Lake, Sub, envelope, kempo, member_no, sub_file, sub_xml};
 
 const D: &str = "2026-10-30";
 
@@ -18,7 +18,7 @@ fn registers_members_answers_each_record_and_does_nothing_the_second_time() {
     let (code, _) = kempo();
     let result = String::from_utf8(lake.outbox("SUB.csv.")).unwrap();
     let expected = format!(
-        "1,1,001,{code},{},1,000000,正常\r\n2,1,001,{code},{},3,100513,「氏名」の姓と名の間に全角空白がありません。確認してください。\r\n",
+        "1,1,001,{code},{},1,000000,正常\r\n2,1,002,{code},{},3,100513,「氏名」の姓と名の間を全角空白一つで区切ってください。\r\n",
         member_no(1),
         member_no(2)
     );
@@ -87,7 +87,7 @@ fn a_bom_from_a_cp932_origin_is_400006_and_an_undecodable_byte_is_its_records_er
     lake.ingest("subscribers", "bad.csv", &bad, D).exits(3);
     let result = lake.outbox("bad.csv.");
     let text = shikaku_pipeline::text::cp932::Encoding::Cp932.decode(&result).unwrap().into_owned();
-    assert!(text.contains(&format!("100508,「氏名」に文字として読めないバイトがあります。文字コードを確認してください。(2行目、{at}バイト目、a0)")), "{text}");
+    assert!(text.contains(&format!("100508,「氏名」に文字として読めないバイトがあります。文字コードを確認してください。(2行目、オフセット{at}、16進a0)")), "{text}");
 }
 
 fn lake_masters() -> std::path::PathBuf {
@@ -243,4 +243,75 @@ fn a_file_that_no_layout_fits_does_not_land_with_a_likely_my_number() {
     }
     let bytes = lake.bytes();
     assert!(!bytes.iter().any(|(_, b)| b.windows(12).any(|w| w == number.as_bytes())));
+}
+
+#[test]
+fn the_xml_form_leads_to_the_same_rows_in_either_encoding() {
+    let records = [Sub::new(1, 1), Sub::new(2, 2).with("workplace", "見本＆商事 <&>"), Sub::new(3, 3).with("sex", "7")];
+    let columns = ["member_no", "name", "workplace", "symbol_key", "number_raw", "recorded_from"];
+    let of = |bytes: Vec<u8>| {
+        let lake = Lake::with_masters();
+        lake.ingest("subscribers", "file", &bytes, D).exits(3);
+        let result = String::from_utf8(lake.outbox("file.")).unwrap();
+        let rows = |t: &str, c: &str| lake.column(t, c);
+        let tables = [rows("member", columns[0]), rows("member", columns[1]), rows("coverage", columns[2])];
+        (tables, columns[3..].iter().map(|c| rows("coverage", c)).collect::<Vec<_>>(), result)
+    };
+    let csv = of(sub_file(1, &records));
+    assert_eq!(of(sub_xml(1, &records, "UTF-8")), csv);
+    assert_eq!(of(sub_xml(1, &records, "Shift_JIS")), csv);
+}
+
+#[test]
+fn xml_with_a_document_type_a_wrong_count_or_a_cut_end_is_refused_whole() {
+    let good = String::from_utf8(sub_xml(1, &[Sub::new(1, 1)], "UTF-8")).unwrap();
+    for (text, code) in [
+        (good.replace("<SubscriberFile", "<!DOCTYPE x [<!ENTITY a \"b\">]><SubscriberFile"), "400001"),
+        (good.replace("count=\"1\"", "count=\"2\""), "400002"),
+        (good[..good.len() - 20].to_owned(), "400002"),
+        (good.replace("encoding=\"UTF-8\"", "encoding=\"EUC-JP\""), "400006"),
+        (good.replace("version=\"01\"", "version=\"77\""), "400004"),
+        (good.replace("<sex>1", "<sex>&a;"), "400002"),
+    ] {
+        let lake = Lake::with_masters();
+        assert!(
+            lake.ingest("subscribers", "x.xml", text.as_bytes(), D).exits(3).stdout.contains(code),
+            "{code}: {text}"
+        );
+        assert!(lake.rows("member").is_empty());
+    }
+}
+
+#[test]
+fn an_insurer_not_yet_switched_sends_version_00_without_branch_number() {
+    let lake = Lake::with_masters();
+    let layout = shikaku_schemas::layout::find("SUB", "00").unwrap();
+    let record = Sub::new(1, 1).with("lost_on", "20261001");
+    let fields: Vec<&str> = layout.fields.iter().map(|f| record.0.get(&f.name).map_or("", String::as_str)).collect();
+    let old = |receipt: u32, line: String| {
+        let text = String::from_utf8(envelope("SUB", &kempo().0, receipt, &[line])).unwrap();
+        text.replacen("SUB,01", "SUB,00", 1).into_bytes()
+    };
+    // The codes are those of the current version: 200104 (資格喪失事由), not moved by the missing fields.
+    let done = lake.ingest("subscribers", "1.csv", &old(1, format!("D,{}", fields.join(","))), D).exits(3);
+    assert!(done.stdout.contains("200104"));
+    let line = format!("D,{}", fields.join(",")).replace(",20261001,,", ",,,");
+    lake.ingest("subscribers", "2.csv", &old(2, line), D).exits(0);
+    assert_eq!(lake.column("coverage", "branch_no"), [""]);
+    // Switched: the same insurer sends 01, and the branch number comes with it.
+    lake.ingest("subscribers", "3.csv", &sub_file(3, &[Sub::new(1, 1).with("operation", "2")]), "2026-10-31").exits(0);
+    assert_eq!(lake.column("coverage", "branch_no"), ["", "01"]);
+}
+
+#[test]
+fn user_defined_characters_are_reported_by_field_without_any_text_of_the_record() {
+    let lake = Lake::with_masters();
+    let record = Sub::new(1, 1).with("name", "\u{e000}　\u{e001}").with("address", "東京都\u{e000}区");
+    let done = lake.ingest("subscribers", "g.csv", &sub_file(1, &[record]), D).exits(0);
+    assert!(done.stdout.contains("g.csv"));
+    let report = String::from_utf8(lake.outbox(".gaiji.csv")).unwrap();
+    assert_eq!(
+        report,
+        "項目,文字コード,Unicode,件数\r\n氏名,F040,U+E000,1\r\n氏名,F041,U+E001,1\r\n住所,F040,U+E000,1\r\n"
+    );
 }

@@ -7,13 +7,14 @@ use shikaku_schemas::layout;
 use shikaku_schemas::messages::Severity;
 use shikaku_schemas::tables::{self, ColumnType};
 
+use crate::check::field::Checker;
 use crate::check::{self, Context, Finding, Value};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::Result;
 use crate::inbox::Input;
 use crate::lake::read::{Prune, Reader};
 use crate::lake::row::{Cell, Row};
-use crate::outbox::{RecordKeys, ResultFile, plain};
+use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
@@ -26,7 +27,7 @@ const CONTENT: usize = 13;
 /// Takes in check logs.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let reader = stage.store.reader()?;
-    let inspected = delimited::inspect_all(stage.store, inputs, &["CHK"], &|_, _| Some(Encoding::Utf8))?;
+    let inspected = delimited::inspect_all(stage.store, inputs, &["CHK"], &|_| Some(Encoding::Utf8))?;
     let good = delimited::admit(stage, inspected)?;
     let mut known = known_inquiries(&reader, &good)?;
     let mut by_date: BTreeMap<String, Vec<Row>> = BTreeMap::new();
@@ -61,7 +62,7 @@ fn note_late(stage: &mut Stage<'_>, date: &str) -> Result<()> {
 fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String, Vec<Cell>>> {
     let mut wanted = BTreeSet::new();
     for file in files {
-        let mut lines = DataLines::open(&file.input.path)?;
+        let mut lines = DataLines::open(&file.input.path, layout::of("CHK"))?;
         while let Some(record) = lines.next_line()? {
             wanted.insert(String::from_utf8_lossy(record.field(1)).into_owned());
         }
@@ -88,17 +89,18 @@ fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String
 fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<(Outcome, Vec<Row>)> {
     let Some(header) = &file.header else { return Ok((Outcome::default(), Vec::new())) };
     let layout = layout::of("CHK");
-    let context = Context::plain(layout, file.encoding, header.created);
+    let checker = Checker::new(Context::plain(layout, file.encoding, header.created));
     let mut outcome = Outcome::default();
     let mut rows = Vec::new();
-    let mut result = ResultFile::new(file.encoding, Some(header));
-    let mut lines = DataLines::open(&file.input.path)?;
+    let mut result = ResultFile::new(file.answer, Some(header));
+    let mut lines = DataLines::open(&file.input.path, layout)?;
     let source = file.input.source_file();
     let (serial, validity) = (layout.at("serial"), layout.at("validity"));
     let mut line_no = 0i64;
     while let Some(record) = lines.next_line()? {
         line_no += 1;
-        let (values, mut findings) = check::field::check_fields(&context, &record, 1);
+        let mut findings = Vec::new();
+        let values = checker.fields(&record, 1, &mut findings);
         if !values[validity].is_blank() && record.field(serial + 1).is_empty() {
             findings.push(Finding::of("200501"));
         }
@@ -116,20 +118,16 @@ fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<
             }
         }
         // The log has no record number; its place in the file stands for it.
-        let keys = RecordKeys {
-            record_no: line_no.to_string(),
-            insurer_code: plain(record.field(11)),
-            ..RecordKeys::default()
-        };
-        result.record(&keys, &findings)?;
+        let (record_no, insurer_code) = (line_no.to_string(), values[layout.at("insurer_code")].text());
+        result.record(RecordKeys { record_no: &record_no, insurer_code, ..RecordKeys::default() }, &findings);
         outcome.count(&findings);
     }
-    outcome.result = result.finish()?;
+    outcome.result = result.finish();
     Ok((outcome, rows))
 }
 
 /// Cells of a checked record in the order of the table, which is the order of the layout.
-fn cells(values: &[Value]) -> Row {
+fn cells(values: &[Value<'_>]) -> Row {
     let table = tables::of("check_log");
     table.columns[..CONTENT]
         .iter()
@@ -139,7 +137,7 @@ fn cells(values: &[Value]) -> Row {
             (ColumnType::Int64, _) => value.number().map_or(Cell::Null, Cell::Int),
             (_, Value::Timestamp(at)) => Cell::timestamp(*at),
             (_, Value::Date(date)) => Cell::date(*date),
-            (_, Value::Text(text)) => Cell::text(text),
+            (_, Value::Text(text)) => Cell::text(text.as_ref()),
         })
         .collect()
 }

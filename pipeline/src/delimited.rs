@@ -1,6 +1,7 @@
 //! What the files with header and trailer have in common: inspection, refusal, acceptance, counts.
 
-use shikaku_schemas::layout::Layout;
+use rayon::prelude::*;
+use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::messages::{self, Severity};
 
 use crate::check::{Finding, worst};
@@ -9,7 +10,7 @@ use crate::history::sequence::{Sequences, Verdict};
 use crate::inbox::Input;
 use crate::ledger::InputRow;
 use crate::outbox;
-use crate::read::envelope::{self, Header, OriginRule};
+use crate::read::envelope::{self, Accepts, Header};
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
@@ -18,9 +19,21 @@ use crate::text::cp932::Encoding;
 pub struct Checked {
     pub input: Input,
     pub header: Option<Header>,
+    /// The origin may be shown and answered by its name.
+    pub registered: bool,
+    /// Encoding of the data.
     pub encoding: Encoding,
+    /// Encoding of its result file.
+    pub answer: Encoding,
     pub rows: i64,
     pub code: Option<&'static str>,
+}
+
+impl Checked {
+    /// The origin, if it is registered: anything else that stands in its place could be anything.
+    pub fn origin(&self) -> Option<&str> {
+        self.header.as_ref().filter(|_| self.registered).map(|h| h.origin.as_str())
+    }
 }
 
 /// Inspects all files; they come back by kind, origin, receipt number and digest.
@@ -28,21 +41,17 @@ pub fn inspect_all(
     store: &Store,
     inputs: &[Input],
     kinds: &[&str],
-    encoding_of: &dyn Fn(&Layout, &str) -> Option<Encoding>,
+    encoding_of: &(dyn Fn(&str) -> Option<Encoding> + Sync),
 ) -> Result<Vec<Checked>> {
-    let mut files = Vec::new();
-    for input in inputs {
-        let rule = |layout: &Layout, origin: &str| encoding_of(layout, origin).map(|encoding| OriginRule { encoding });
-        let seen = envelope::inspect(&input.path, kinds, &rule, &|layout| store.config.limit(layout))?;
+    let one = |input: &Input| -> Result<Checked> {
+        let limit = |layout: &Layout| store.config.limit(layout);
+        let seen = envelope::inspect(&input.path, &Accepts { kinds, encoding_of, limit: &limit })?;
         let rows = i64::try_from(seen.rows).unwrap_or(i64::MAX);
-        files.push(Checked {
-            input: input.clone(),
-            header: seen.header,
-            encoding: seen.encoding,
-            rows,
-            code: seen.code,
-        });
-    }
+        let (header, registered) = (seen.header, seen.registered);
+        let (encoding, answer) = (seen.encoding, seen.answer);
+        Ok(Checked { input: input.clone(), header, registered, encoding, answer, rows, code: seen.code })
+    };
+    let mut files: Vec<Checked> = inputs.par_iter().map(one).collect::<Result<_>>()?;
     files.sort_by_cached_key(|f| {
         let header = f.header.as_ref();
         let origin = header.map(|h| (h.kind.clone(), h.origin.clone(), h.receipt_no));
@@ -57,6 +66,11 @@ pub fn admit(stage: &mut Stage<'_>, inspected: Vec<Checked>) -> Result<Vec<Check
     let mut good = Vec::new();
     let mut sequences = Sequences::new(&stage.store.ledger);
     for mut file in inspected {
+        if let Some(header) =
+            file.header.as_ref().filter(|h| file.registered && file.code.is_some() && is_kind(&h.kind))
+        {
+            sequences.see(&header.kind, &header.origin, header.receipt_no)?;
+        }
         if let Some(header) = file.header.as_ref().filter(|_| file.code.is_none()) {
             file.code = match sequences.judge(&header.kind, &header.origin, header.receipt_no)? {
                 Verdict::Used => Some("300001"),
@@ -115,12 +129,16 @@ fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
+fn is_kind(kind: &str) -> bool {
+    layout::all().iter().any(|l| l.kind == kind)
+}
+
 fn input_row(stage: &Stage<'_>, file: &Checked, state: &str) -> InputRow {
     InputRow {
         sha256: file.input.sha256.clone(),
         name: file.input.name.clone(),
-        kind: file.header.as_ref().map_or("?", |h| h.kind.as_str()).to_owned(),
-        origin: file.header.as_ref().map(|h| h.origin.clone()),
+        kind: file.header.as_ref().map(|h| h.kind.as_str()).filter(|k| is_kind(k)).unwrap_or("?").to_owned(),
+        origin: file.origin().map(str::to_owned),
         receipt_no: file.header.as_ref().map(|h| h.receipt_no),
         bytes: file.input.bytes,
         state: state.to_owned(),
@@ -144,9 +162,8 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
         stage.inputs.push(row);
         return Ok(());
     }
-    let origin = file.header.as_ref().map(|h| h.origin.as_str()).filter(|_| !matches!(code, "400001" | "400005"));
-    let encoding = if origin.is_some() { file.encoding } else { Encoding::Cp932 };
-    let result = outbox::whole_file(encoding, file.header.as_ref(), code)?;
+    let origin = file.origin();
+    let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), code);
     stage.outbox(&outbox::result_path(origin, &file.input), &result)?;
     let quarantined = code == "900001";
     let mut row = input_row(stage, file, if quarantined { "quarantined" } else { "rejected" });
@@ -163,7 +180,7 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
 
 /// A file that was read: its result file, its landing, its counts.
 pub fn accept(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome) -> Result<()> {
-    let origin = file.header.as_ref().map(|h| h.origin.as_str());
+    let origin = file.origin();
     stage.outbox(&outbox::result_path(origin, &file.input), &outcome.result)?;
     for ((code, severity), count) in &outcome.codes {
         stage.reject(&file.input.sha256, code, severity_name(*severity), *count);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::store::Store;
+use crate::text::my_number;
 
 /// One file to take in.
 #[derive(Debug, Clone)]
@@ -59,7 +60,8 @@ pub fn safe_name(name: &str) -> String {
             .take(120)
             .collect();
     let clean = clean.trim_start_matches('.').to_owned();
-    if clean.is_empty() { "input".to_owned() } else { clean }
+    // A name is echoed and logged, so it may not carry what a file may not.
+    if clean.is_empty() || my_number::found_in(&clean) { "input".to_owned() } else { clean }
 }
 
 /// Files below the paths given, each once, in path order. Hidden and half-written files are passed over.

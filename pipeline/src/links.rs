@@ -12,6 +12,7 @@ use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::messages::{FieldRule, Severity};
 use shikaku_schemas::tables;
 
+use crate::check::field::Checker;
 use crate::check::{self, Context, Finding};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::Result;
@@ -20,7 +21,7 @@ use crate::lake::history::{Columns, HistoryScan, night_rows};
 use crate::lake::layer;
 use crate::lake::read::Reader;
 use crate::lake::row::{Cell, Row};
-use crate::outbox::{RecordKeys, ResultFile, plain};
+use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
@@ -35,7 +36,7 @@ pub const UNKNOWN_INSURER: &str = "99999999";
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
-    let inspected = delimited::inspect_all(stage.store, inputs, &KINDS, &|_, _| Some(Encoding::Cp932))?;
+    let inspected = delimited::inspect_all(stage.store, inputs, &KINDS, &|_| Some(Encoding::Cp932))?;
     let mut good = delimited::admit(stage, inspected)?;
     good.sort_by_key(|f| {
         let header = f.header.as_ref();
@@ -89,7 +90,7 @@ fn load(stage: &Stage<'_>, reader: &Reader, files: &[Checked]) -> Result<Links> 
     for file in files {
         let Some(header) = &file.header else { continue };
         let fields = serial_fields(layout::of(&header.kind));
-        let mut lines = DataLines::open(&file.input.path)?;
+        let mut lines = DataLines::open(&file.input.path, layout::of(&header.kind))?;
         while let Some(record) = lines.next_line()? {
             for field in &fields {
                 let text = String::from_utf8_lossy(record.field(*field));
@@ -121,13 +122,14 @@ fn load(stage: &Stage<'_>, reader: &Reader, files: &[Checked]) -> Result<Links> 
 fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
     let Some(header) = &file.header else { return Ok(Outcome::default()) };
     let layout = layout::of(&header.kind);
-    let context = Context::plain(layout, file.encoding, header.created);
+    let checker = Checker::new(Context::plain(layout, file.encoding, header.created));
     let mut outcome = Outcome::default();
-    let mut result = ResultFile::new(file.encoding, Some(header));
+    let mut result = ResultFile::new(file.answer, Some(header));
     let mut seen = BTreeSet::new();
-    let mut lines = DataLines::open(&file.input.path)?;
+    let mut lines = DataLines::open(&file.input.path, layout)?;
     while let Some(record) = lines.next_line()? {
-        let (values, mut findings) = check::field::check_fields(&context, &record, 1);
+        let mut findings = Vec::new();
+        let values = checker.fields(&record, 1, &mut findings);
         if !values[0].is_blank() && !seen.insert(values[0].text().to_owned()) {
             findings.push(Finding::field(layout, 0, FieldRule::Unique));
         }
@@ -151,11 +153,10 @@ fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
                 LinkVerdict::Conflict(code) => findings.push(Finding::of(code)),
             }
         }
-        let keys = RecordKeys { record_no: plain(record.field(1)), ..RecordKeys::default() };
-        result.record(&keys, &findings)?;
+        result.record(RecordKeys { record_no: values[0].text(), ..RecordKeys::default() }, &findings);
         outcome.count(&findings);
     }
-    outcome.result = result.finish()?;
+    outcome.result = result.finish();
     Ok(outcome)
 }
 

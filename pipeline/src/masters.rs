@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use serde::Deserialize;
+use shikaku_schemas::codes;
 use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::tables;
 
+use crate::check::field::Checker;
 use crate::check::{self, Finding, Value};
 use crate::config::{Config, LossDay};
 use crate::error::{Error, Result};
@@ -17,6 +19,7 @@ use crate::lake::row::{Cell, Row};
 use crate::ledger::InputRow;
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::master::{self, Kind};
+use crate::read::records::RawRecord;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 use crate::time::BusinessDate;
@@ -186,11 +189,11 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         }
         let findings: Vec<Finding> = code.map(Finding::of).into_iter().collect();
         let mut result = ResultFile::new(Encoding::Utf8, None);
-        result.record(&RecordKeys::default(), &findings)?;
-        for (keys, findings) in &outcome.findings {
-            result.record(keys, findings)?;
+        result.record(RecordKeys::default(), &findings);
+        for (line, findings) in &outcome.findings {
+            result.record(RecordKeys { record_no: line, ..RecordKeys::default() }, findings);
         }
-        stage.outbox(&outbox::result_path(Some("masters"), input), &result.finish()?)?;
+        stage.outbox(&outbox::result_path(Some("masters"), input), &result.finish())?;
         let accepted = if code.is_none() { outcome.read } else { 0 };
         if let Some(code) = code {
             stage.reject(&input.sha256, code, "error", 1);
@@ -237,7 +240,8 @@ struct Outcome {
     code: Option<&'static str>,
     read: i64,
     rows: Option<(&'static str, Vec<Row>)>,
-    findings: Vec<(RecordKeys, Vec<Finding>)>,
+    /// Number of a row, and what was found in it.
+    findings: Vec<(String, Vec<Finding>)>,
 }
 
 impl Outcome {
@@ -266,13 +270,23 @@ fn checked_rows(kind: &Kind, rows: &[Vec<Vec<u8>>]) -> Result<Outcome> {
     let mut out = Vec::with_capacity(rows.len());
     let mut seen = std::collections::BTreeSet::new();
     let unique = layout.fields.iter().position(|f| f.unique).unwrap_or(0);
+    let checker = Checker::new(check::Context::plain(layout, Encoding::Utf8, NaiveDateTime::MAX));
     for (number, fields) in (1u64..).zip(rows) {
-        let (values, mut findings) = check_master_row(layout, fields);
+        let ends: Vec<usize> = fields
+            .iter()
+            .scan(0, |end, f| {
+                *end += f.len();
+                Some(*end)
+            })
+            .collect();
+        let data = fields.concat();
+        let mut findings = Vec::new();
+        let values = checker.fields(&RawRecord::new(&data, &ends, &[], 0, 0), 0, &mut findings);
         if !values[unique].is_blank() && !seen.insert(values[unique].text().to_owned()) {
             findings.push(Finding::field(layout, unique, shikaku_schemas::messages::FieldRule::Unique));
         }
         if check::worst(&findings) == shikaku_schemas::messages::Severity::Error {
-            outcome.findings.push((RecordKeys { record_no: number.to_string(), ..RecordKeys::default() }, findings));
+            outcome.findings.push((number.to_string(), findings));
         }
         out.push(cells(layout, table, &values));
     }
@@ -284,21 +298,7 @@ fn checked_rows(kind: &Kind, rows: &[Vec<Vec<u8>>]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn check_master_row(layout: &'static Layout, fields: &[Vec<u8>]) -> (Vec<Value>, Vec<Finding>) {
-    let ends: Vec<usize> = fields
-        .iter()
-        .scan(0, |end, f| {
-            *end += f.len();
-            Some(*end)
-        })
-        .collect();
-    let data = fields.concat();
-    let record = crate::read::records::RawRecord::new(&data, &ends, 0, 0);
-    let context = check::Context::plain(layout, Encoding::Utf8, NaiveDateTime::MAX);
-    check::field::check_fields(&context, &record, 0)
-}
-
-fn cells(layout: &Layout, table: &str, values: &[Value]) -> Row {
+fn cells(layout: &Layout, table: &str, values: &[Value<'_>]) -> Row {
     layout
         .fields
         .iter()
@@ -310,7 +310,7 @@ fn cells(layout: &Layout, table: &str, values: &[Value]) -> Row {
             Value::Text(text) if table == "institution" && field.name == "beds" => {
                 text.parse().ok().map(Cell::Int).unwrap_or_default()
             }
-            Value::Text(text) => Cell::text(text),
+            Value::Text(text) => Cell::text(text.as_ref()),
         })
         .collect()
 }
@@ -332,11 +332,23 @@ fn holidays(rows: &[Vec<Vec<u8>>]) -> Outcome {
     outcome
 }
 
+/// Whether every map is of a coded field and leads to values of its list: else the sender would answer for our mistake.
+fn maps_are_usable(maps: &BTreeMap<String, BTreeMap<String, String>>) -> bool {
+    let fields = &layout::of("SUB").fields;
+    maps.iter().all(|(name, map)| {
+        let list = fields.iter().find(|f| f.name == *name).and_then(|f| f.codes.as_deref()).map(codes::list);
+        list.is_some_and(|list| map.values().all(|ours| list.contains(ours)))
+    })
+}
+
 fn definitions(text: &str) -> Outcome {
     // A TOML error text can quote the file; the definitions hold no personal data, but the code alone is enough.
     let Ok(parsed) = toml::from_str::<BTreeMap<String, DefinitionToml>>(text) else {
         return Outcome::refused("400302");
     };
+    if parsed.values().any(|d| !maps_are_usable(&d.code_maps)) {
+        return Outcome::refused("400302");
+    }
     let rows: Vec<Row> = parsed
         .iter()
         .map(|(code, d)| {

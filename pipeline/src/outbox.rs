@@ -1,26 +1,30 @@
 //! Result files: what became of every record, in the sender's encoding (formats.md §2).
 
-use shikaku_schemas::messages::Severity;
+use shikaku_schemas::messages::{self, Message, Severity};
 
 use crate::check::Finding;
-use crate::error::{Error, Result};
 use crate::inbox::Input;
 use crate::read::envelope::Header;
 use crate::text::cp932::Encoding;
 
-/// One record's keys as the sender wrote them; what is not plain is left out, so that a message never carries data.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordKeys {
-    pub record_no: String,
-    pub insurer_code: String,
-    pub member_no: String,
+/// One record's keys; what did not pass its own check is left out, so that a message never carries data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordKeys<'a> {
+    pub record_no: &'a str,
+    pub insurer_code: &'a str,
+    pub member_no: &'a str,
 }
 
-/// A result file being written.
+/// A result file being written. Neither keys nor catalogued messages hold a comma or a quote (tests see to it), so fields
+/// are joined as they are.
 pub struct ResultFile {
-    writer: csv::Writer<Vec<u8>>,
+    bytes: Vec<u8>,
     encoding: Encoding,
     receipt_no: String,
+    /// 受付明細番号: which line of the file, counted from 1.
+    detail_no: u64,
+    /// What follows the keys of a record without findings.
+    accepted: Vec<u8>,
 }
 
 /// 処理結果区分 of a message.
@@ -32,54 +36,55 @@ fn class(severity: Severity) -> &'static str {
     }
 }
 
-/// Digits as they stand; anything else shows as blank.
-pub fn plain(bytes: &[u8]) -> String {
-    if bytes.len() <= 20 && bytes.iter().all(u8::is_ascii_digit) {
-        String::from_utf8_lossy(bytes).into_owned()
-    } else {
-        String::new()
-    }
+fn outcome(encoding: Encoding, message: &Message, text: &str) -> Vec<u8> {
+    encoding.encode_lossy(&format!(",{},{},{text}\r\n", class(message.severity), message.code))
 }
 
 impl ResultFile {
     pub fn new(encoding: Encoding, header: Option<&Header>) -> Self {
-        let writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        Self { writer, encoding, receipt_no: header.map(|h| h.receipt_no.to_string()).unwrap_or_default() }
+        let ok = messages::of("000000");
+        let receipt_no = header.map(|h| h.receipt_no.to_string()).unwrap_or_default();
+        Self { bytes: Vec::new(), encoding, receipt_no, detail_no: 0, accepted: outcome(encoding, ok, &ok.ja) }
     }
 
-    /// Rows of one record; findings in code order. None = 正常.
-    pub fn record(&mut self, keys: &RecordKeys, findings: &[Finding]) -> Result<()> {
-        let mut sorted: Vec<Finding> = findings.to_vec();
+    /// Rows of the next record; findings in code order. None = 正常. The first row carries everything, further ones repeat
+    /// the three keys (002 L18746–18808: one 受付明細番号 for all messages of a record).
+    pub fn record(&mut self, keys: RecordKeys<'_>, findings: &[Finding]) {
+        self.detail_no += 1;
+        if findings.is_empty() {
+            self.keys(keys.record_no, keys.insurer_code, keys.member_no);
+            self.bytes.extend_from_slice(&self.accepted);
+            return;
+        }
+        let mut sorted: Vec<&Finding> = findings.iter().collect();
         sorted.sort_by(|a, b| a.message.code.cmp(&b.message.code));
-        if sorted.is_empty() {
-            sorted.push(Finding::of("000000"));
+        for (index, finding) in sorted.into_iter().enumerate() {
+            match index {
+                0 => self.keys(keys.record_no, keys.insurer_code, keys.member_no),
+                _ => self.keys(keys.record_no, "", ""),
+            }
+            self.bytes.extend(outcome(self.encoding, finding.message, &finding.text()));
         }
-        for (index, finding) in sorted.iter().enumerate() {
-            let detail = format!("{:03}", index + 1);
-            let (insurer_code, member_no) =
-                if index == 0 { (keys.insurer_code.as_str(), keys.member_no.as_str()) } else { ("", "") };
-            let text = finding.text();
-            let class = class(finding.message.severity);
-            let fields = [
-                &keys.record_no,
-                &self.receipt_no,
-                &detail,
-                insurer_code,
-                member_no,
-                class,
-                &finding.message.code,
-                &text,
-            ];
-            // Field by field through the encoder: quoting works on bytes in either encoding.
-            let encoded: Vec<Vec<u8>> = fields.iter().map(|f| self.encoding.encode_lossy(f)).collect();
-            self.writer.write_byte_record(&csv::ByteRecord::from(encoded)).map_err(|e| Error::failed(e.to_string()))?;
-        }
-        Ok(())
     }
 
-    pub fn finish(self) -> Result<Vec<u8>> {
-        self.writer.into_inner().map_err(|e| Error::failed(e.to_string()))
+    fn keys(&mut self, record_no: &str, insurer_code: &str, member_no: &str) {
+        let detail_no = format!("{:03}", self.detail_no);
+        for (index, key) in [record_no, &self.receipt_no, &detail_no, insurer_code, member_no].into_iter().enumerate() {
+            if index > 0 {
+                self.bytes.push(b',');
+            }
+            self.bytes.extend_from_slice(key.as_bytes());
+        }
     }
+
+    pub fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Outbox path of an input's 外字 report.
+pub fn gaiji_path(origin: Option<&str>, input: &Input) -> String {
+    result_path(origin, input).replace(".result.csv", ".gaiji.csv")
 }
 
 /// Outbox path of an input's result file.
@@ -89,11 +94,10 @@ pub fn result_path(origin: Option<&str>, input: &Input) -> String {
 }
 
 /// The result file of an input that is refused or taken whole: one row with a blank record number.
-pub fn whole_file(encoding: Encoding, header: Option<&Header>, code: &str) -> Result<Vec<u8>> {
+pub fn whole_file(encoding: Encoding, origin: Option<&str>, header: Option<&Header>, code: &str) -> Vec<u8> {
     let mut file = ResultFile::new(encoding, header);
-    let insurer_code = header.map(|h| h.origin.clone()).unwrap_or_default();
-    let keys = RecordKeys { insurer_code, ..RecordKeys::default() };
+    let keys = RecordKeys { insurer_code: origin.unwrap_or_default(), ..RecordKeys::default() };
     let findings = if code == "000000" { Vec::new() } else { vec![Finding::of(code)] };
-    file.record(&keys, &findings)?;
+    file.record(keys, &findings);
     file.finish()
 }

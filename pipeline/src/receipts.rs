@@ -89,7 +89,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             })
         });
         let result_code = code.map_or(if replaces { "300901" } else { "000000" }, |b| b.code);
-        let result = outbox::whole_file(Encoding::Cp932, None, result_code)?;
+        let result = outbox::whole_file(Encoding::Cp932, None, None, result_code);
         stage.outbox(&outbox::result_path(origin.as_deref(), input), &result)?;
         if let Some(broken) = code {
             stage.reject(&input.sha256, broken.code, "error", 1);

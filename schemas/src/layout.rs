@@ -7,6 +7,8 @@ use serde::Deserialize;
 pub(crate) const FILES: &[(&str, &str)] = crate::embed!("layouts":
     "chk_01", "institutions_01", "insurers_01", "lnkp_01", "lnkr_01", "lnku_01", "reqm_01", "sub_01",
 );
+/// Versions still accepted beside the current one.
+pub(crate) const OLDER_FILES: &[(&str, &str)] = crate::embed!("layouts/older": "sub_00");
 
 /// What a field holds. Each kind has its own form rule and its own length rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -46,6 +48,9 @@ pub enum Guard {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
+    /// Number in the result codes: the position from 1 in the version that brought the field, for all later and older ones.
+    #[serde(skip)]
+    pub number: usize,
     pub name: String,
     /// 和名, as it stands in messages.
     pub ja: String,
@@ -59,6 +64,8 @@ pub struct Field {
     pub max_bytes: Option<usize>,
     /// Exact number of characters.
     pub len: Option<usize>,
+    /// Least value of a `digits` field.
+    pub min: Option<u64>,
     /// Name of the code list of a `code` field.
     pub codes: Option<String>,
     #[serde(default)]
@@ -85,6 +92,52 @@ pub struct Field {
     pub ascii: bool,
     #[serde(default)]
     pub personal: bool,
+    /// Belongs to the layout's group: set together, or not at all.
+    #[serde(default)]
+    pub in_group: bool,
+    /// Code when the group is there and this field is blank.
+    pub group_needs: Option<String>,
+}
+
+/// Fields that make one thing (資格) with a number of its own (資格通番).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    pub key: String,
+    /// Code when the group is there without its key.
+    pub needs_key: String,
+    /// Code when the key is there without the group.
+    pub key_alone: String,
+    /// Field and values with which the key may stand alone.
+    pub key_alone_if: Vec<String>,
+}
+
+/// `second` set and before `first` is an error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ordered {
+    pub first: String,
+    pub second: String,
+    pub code: String,
+}
+
+/// `field` set and `needs` blank is an error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Together {
+    pub field: String,
+    pub needs: String,
+    pub code: String,
+}
+
+/// Values of a field that some 制度 may not send.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Barred {
+    pub field: String,
+    pub values: Vec<String>,
+    pub schemes: Vec<String>,
+    pub code: String,
 }
 
 /// Where the origin of a file comes from.
@@ -117,8 +170,26 @@ pub struct Layout {
     pub max_rows: u64,
     /// Most bytes of a file.
     pub max_bytes: u64,
+    pub group: Option<Group>,
+    #[serde(default)]
+    pub ordered: Vec<Ordered>,
+    #[serde(default)]
+    pub together: Vec<Together>,
+    #[serde(default)]
+    pub barred: Vec<Barred>,
     #[serde(rename = "field")]
     pub fields: Vec<Field>,
+}
+
+/// A version that is another one without some fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Older {
+    kind: String,
+    version: String,
+    newer: String,
+    without: Vec<String>,
+    source: String,
 }
 
 impl Layout {
@@ -136,17 +207,43 @@ impl Layout {
     }
 }
 
-static LAYOUTS: LazyLock<Vec<Layout>> =
-    LazyLock::new(|| FILES.iter().map(|(stem, text)| crate::parse(stem, text)).collect());
+fn load(stem: &str, text: &str) -> Layout {
+    let mut layout: Layout = crate::parse(stem, text);
+    for (number, field) in (1..).zip(&mut layout.fields) {
+        field.number = number;
+    }
+    layout
+}
 
-/// All layouts in file-name order.
+static LAYOUTS: LazyLock<Vec<Layout>> = LazyLock::new(|| FILES.iter().map(|(stem, text)| load(stem, text)).collect());
+
+static OLDER: LazyLock<Vec<Layout>> = LazyLock::new(|| {
+    let older = |(stem, text): &(&str, &str)| {
+        let older: Older = crate::parse(stem, text);
+        let newer = FILES.iter().find(|(own, _)| *own == format!("{}_{}", older.kind.to_lowercase(), older.newer));
+        let Some((newer, text)) = newer else { panic!("schemas/layouts/older/{stem}: no version {}", older.newer) };
+        let mut layout = load(newer, text);
+        layout.version = older.version;
+        layout.source = older.source;
+        layout.fields.retain(|f| !older.without.contains(&f.name));
+        layout
+    };
+    OLDER_FILES.iter().map(older).collect()
+});
+
+/// The current layouts in file-name order.
 pub fn all() -> &'static [Layout] {
     &LAYOUTS
 }
 
-/// The layout of that kind and version, if there is one.
+/// Older versions that are still accepted.
+pub fn older() -> &'static [Layout] {
+    &OLDER
+}
+
+/// The layout of that kind and version, if it is accepted.
 pub fn find(kind: &str, version: &str) -> Option<&'static Layout> {
-    LAYOUTS.iter().find(|l| l.kind == kind && l.version == version)
+    LAYOUTS.iter().chain(OLDER.iter()).find(|l| l.kind == kind && l.version == version)
 }
 
 /// The current layout of a kind that the program names.
@@ -196,6 +293,31 @@ mod tests {
         digits.sort_unstable();
         digits.dedup();
         assert_eq!(digits.len(), all().len());
+    }
+
+    #[test]
+    fn an_older_version_keeps_the_field_numbers() {
+        let old = find("SUB", "00").unwrap();
+        assert_eq!(old.fields.len(), 32);
+        assert_eq!((old.index("branch_no"), old.index("card_returned_on")), (None, None));
+        assert_eq!((old.at("acquired_on"), old.fields[old.at("acquired_on")].number), (17, 19));
+    }
+
+    #[test]
+    fn rules_between_fields_name_fields_and_catalogued_codes() {
+        for layout in all() {
+            let group =
+                layout.group.iter().flat_map(|g| [(g.key.as_str(), &g.needs_key), (&g.key_alone_if[0], &g.key_alone)]);
+            let rules = group
+                .chain(layout.ordered.iter().flat_map(|r| [(r.first.as_str(), &r.code), (&r.second, &r.code)]))
+                .chain(layout.together.iter().flat_map(|r| [(r.field.as_str(), &r.code), (&r.needs, &r.code)]))
+                .chain(layout.barred.iter().map(|r| (r.field.as_str(), &r.code)))
+                .chain(layout.fields.iter().filter_map(|f| Some((f.name.as_str(), f.group_needs.as_ref()?))));
+            for (field, code) in rules {
+                assert!(layout.index(field).is_some(), "{}.{field}", layout.kind);
+                assert!(crate::messages::all().any(|m| m.code == *code), "{code}");
+            }
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod tests {
     #[test]
     fn every_data_file_is_embedded_and_every_embedded_file_exists() {
         assert_eq!(stems("layouts"), embedded(super::layout::FILES));
+        assert_eq!(stems("layouts/older"), embedded(super::layout::OLDER_FILES));
         assert_eq!(stems("layouts/uke"), embedded(super::uke::FILES));
         assert_eq!(stems("codes"), embedded(super::codes::FILES));
         assert_eq!(stems("tables"), embedded(super::tables::FILES));

@@ -61,10 +61,12 @@ pub enum FieldRule {
     Scheme,
     Spacing,
     Gaiji,
+    /// 記号 or 番号 that cannot stand in a receipt: no CP932 form, or nothing left of it to compare by.
+    Unusable,
 }
 
 impl FieldRule {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Required,
         Self::MustBeBlank,
         Self::TooLong,
@@ -79,6 +81,7 @@ impl FieldRule {
         Self::Scheme,
         Self::Spacing,
         Self::Gaiji,
+        Self::Unusable,
     ];
 
     /// Last two digits of the rule's codes.
@@ -108,13 +111,14 @@ impl FieldRule {
             Self::Scheme => !field.schemes.is_empty(),
             Self::Spacing => field.spaced,
             Self::Gaiji => text && !field.ascii,
+            Self::Unusable => text && field.max_bytes.is_some(),
         }
     }
 }
 
 /// The code of a field rule: `1`, layout digit, field number from 1 (2 digits), rule (2 digits).
 pub fn field_code(layout: &Layout, field: usize, rule: FieldRule) -> String {
-    format!("1{}{:02}{:02}", layout.digit, field + 1, rule.number())
+    format!("1{}{:02}{:02}", layout.digit, layout.fields[field].number, rule.number())
 }
 
 #[derive(Deserialize)]
@@ -148,7 +152,11 @@ fn limit_ja(field: &Field) -> String {
 
 fn form_ja(field: &Field) -> String {
     match field.kind {
-        FieldType::Digits => field.len.map_or_else(|| "半角数字".to_owned(), |len| format!("半角数字{len}桁")),
+        FieldType::Digits => match (field.len, field.min) {
+            (Some(len), _) => format!("半角数字{len}桁"),
+            (None, Some(min)) => format!("{min}以上の半角数字"),
+            (None, None) => "半角数字".to_owned(),
+        },
         FieldType::MemberNo => "半角数字16桁".to_owned(),
         FieldType::InsurerNo => "半角数字8桁".to_owned(),
         FieldType::InsurerCode => "半角英数字8文字".to_owned(),

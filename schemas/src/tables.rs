@@ -161,7 +161,7 @@ mod tests {
                 "SUB",
                 &["member", "coverage"],
                 &["record_no", "operation"],
-                &["insurer_code", "symbol_key", "number_key", "symbol_raw", "number_raw"],
+                &["insurer_code", "symbol_key", "number_key", "symbol_raw", "number_raw", "image"],
             ),
             ("CHK", &["check_log"], &[], &[]),
             ("LNKP", &["serial_link"], &["record_no"], &["issuer_key_id", "superseded_by"]),

@@ -172,11 +172,14 @@ impl Lake {
         files
     }
 
-    /// The one file of the outbox whose path contains the text.
+    /// The one file of the outbox whose path contains the text; 外字 reports only when they are asked for.
     pub fn outbox(&self, part: &str) -> Vec<u8> {
         let mut files = BTreeMap::new();
         read_all(&self.path("outbox"), self.dir.path(), &mut files);
         let mut found: Vec<_> = files.into_iter().filter(|(path, _)| path.contains(part)).collect();
+        if !part.contains("gaiji") {
+            found.retain(|(path, _)| !path.ends_with(".gaiji.csv"));
+        }
         assert_eq!(found.len(), 1, "{part}: {:?}", found.iter().map(|f| &f.0).collect::<Vec<_>>());
         found.pop().unwrap().1
     }
@@ -300,4 +303,24 @@ pub fn envelope(kind: &str, origin: &str, receipt: u32, lines: &[String]) -> Vec
 /// A SUB file of the sample's 健保組合.
 pub fn sub_file(receipt: u32, records: &[Sub]) -> Vec<u8> {
     envelope("SUB", &kempo().0, receipt, &records.iter().map(Sub::line).collect::<Vec<_>>())
+}
+
+/// The same in XML, in UTF-8 or Shift_JIS.
+pub fn sub_xml(receipt: u32, records: &[Sub], encoding: &str) -> Vec<u8> {
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"{encoding}\"?>\n<SubscriberFile kind=\"SUB\" version=\"01\" origin=\"{}\" \
+         receiptNo=\"{receipt}\" created=\"20261101120000\" count=\"{}\">\n",
+        kempo().0,
+        records.len()
+    );
+    for record in records {
+        let fields: String = record.0.iter().map(|(n, v)| format!("<{n}>{}</{n}>", escape(v))).collect();
+        text += &format!("  <Subscriber>{fields}</Subscriber>\n");
+    }
+    text += "</SubscriberFile>\n";
+    match encoding {
+        "UTF-8" => text.into_bytes(),
+        _ => shikaku_pipeline::text::cp932::Encoding::Cp932.encode(&text).unwrap(),
+    }
 }

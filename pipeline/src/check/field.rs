@@ -1,6 +1,9 @@
 //! The field rules: one function per kind of field, driven by the layout alone.
 
-use shikaku_schemas::codes;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use shikaku_schemas::codes::{self, CodeList};
 use shikaku_schemas::layout::{Field, FieldType, Guard};
 use shikaku_schemas::messages::FieldRule;
 
@@ -10,143 +13,225 @@ use crate::text::cp932::{Encoding, has_gaiji};
 use crate::text::{digits, my_number, normal};
 use crate::time::{parse_date, parse_timestamp};
 
-/// Checks all fields of a D line (field 0 is the letter). Values of broken fields are blank.
-pub fn check_fields(context: &Context<'_>, record: &RawRecord<'_>, first: usize) -> (Vec<Value>, Vec<Finding>) {
-    let fields = &context.layout.fields;
-    let mut findings = Vec::new();
-    if record.misquoted {
-        findings.push(Finding::of("200002"));
-    }
-    if record.len() != fields.len() + first {
-        findings.push(Finding::of("200001"));
-        return (vec![Value::Blank; fields.len()], findings);
-    }
-    let mut values = Vec::with_capacity(fields.len());
-    for (index, field) in fields.iter().enumerate() {
-        let bytes = record.field(index + first);
-        values.push(check_field(context, index, field, bytes, record, &mut findings));
-    }
-    check_conditions(context, &values, record, first, &mut findings);
-    (values, findings)
+/// The rules of a layout's fields, made ready for one file.
+pub struct Checker<'a> {
+    context: Context<'a>,
+    plans: Vec<Plan<'a>>,
 }
 
-fn check_field(
-    context: &Context<'_>,
-    index: usize,
-    field: &Field,
-    bytes: &[u8],
-    record: &RawRecord<'_>,
-    findings: &mut Vec<Finding>,
-) -> Value {
-    let fail = |rule| Finding::field(context.layout, index, rule);
-    if bytes.is_empty() {
-        if field.required {
-            findings.push(fail(FieldRule::Required));
-        }
-        return Value::Blank;
+/// What a field's rules look up, looked up once.
+struct Plan<'a> {
+    codes: Option<&'static CodeList>,
+    map: Option<&'a BTreeMap<String, String>>,
+    barred: bool,
+    required_if: Option<(usize, &'static [String])>,
+    blank_if: Option<(usize, &'static [String])>,
+}
+
+impl<'a> Checker<'a> {
+    pub fn new(context: Context<'a>) -> Self {
+        let layout = context.layout;
+        let condition =
+            |own: &'static [String]| own.split_first().and_then(|(other, wanted)| Some((layout.index(other)?, wanted)));
+        let plan = |field: &'static Field| Plan {
+            codes: field.codes.as_deref().map(codes::list),
+            map: context.code_maps.and_then(|maps| maps.get(&field.name)).filter(|_| field.kind == FieldType::Code),
+            barred: !field.schemes.is_empty() && !field.schemes.iter().any(|s| s == context.scheme),
+            required_if: condition(&field.required_if),
+            blank_if: condition(&field.blank_if),
+        };
+        let plans = layout.fields.iter().map(plan).collect();
+        Self { context, plans }
     }
-    let text = match context.encoding.decode(bytes) {
-        Ok(text) => text,
-        Err(bad) => {
-            // The offset inside the field is exact; fields before it add their bytes, commas and quotes.
-            let before = offset_in_record(record, index) + length(bad.offset);
-            findings.push(Finding {
-                place: Some((record.line, record.byte + before, bad.hex())),
-                ..fail(FieldRule::Undecodable)
-            });
+
+    /// Checks all fields of a record, the first one at position `first`. Values of broken fields are blank.
+    pub fn fields<'r>(&self, record: &RawRecord<'r>, first: usize, findings: &mut Vec<Finding>) -> Vec<Value<'r>> {
+        let fields = &self.context.layout.fields;
+        if record.misquoted {
+            findings.push(Finding::of("200002"));
+        }
+        if record.len() != fields.len() + first {
+            findings.push(Finding::of("200001"));
+            return vec![Value::Blank; fields.len()];
+        }
+        let mut values = Vec::with_capacity(fields.len());
+        for index in 0..fields.len() {
+            values.push(self.field(index, record, index + first, findings));
+        }
+        self.conditions(&values, record, first, findings);
+        values
+    }
+
+    /// Whether nothing was sent in a field: no byte, or spaces only.
+    pub fn is_blank(&self, bytes: &[u8]) -> bool {
+        blank(bytes, self.context.encoding)
+    }
+
+    fn field<'r>(&self, index: usize, record: &RawRecord<'r>, at: usize, findings: &mut Vec<Finding>) -> Value<'r> {
+        let (context, plan) = (&self.context, &self.plans[index]);
+        let field = &context.layout.fields[index];
+        let bytes = record.field(at);
+        let fail = |rule| Finding::field(context.layout, index, rule);
+        if self.is_blank(bytes) {
+            if field.required {
+                findings.push(fail(FieldRule::Required));
+            }
             return Value::Blank;
         }
-    };
-    if text.chars().any(char::is_control) {
-        findings.push(fail(FieldRule::Control));
-        return Value::Blank;
-    }
-    let mapped = context.code_maps.and_then(|maps| maps.get(&field.name)).and_then(|map| map.get(text.as_ref()));
-    let typed = match mapped.filter(|_| field.kind == FieldType::Code) {
-        Some(ours) => typed(field, ours, ours.as_bytes(), context.encoding),
-        None => typed(field, &text, bytes, context.encoding),
-    };
-    match typed {
-        Ok(value) => {
-            let after = value.date().is_some_and(|d| d > context.created.date())
-                || value.timestamp().is_some_and(|t| t > context.created);
-            if field.not_after_created && after {
-                findings.push(fail(FieldRule::Future));
-            }
-            if !field.schemes.is_empty() && !field.schemes.iter().any(|s| s == context.scheme) {
-                findings.push(fail(FieldRule::Scheme));
-            }
-            if field.spaced && !text.contains('\u{3000}') {
-                findings.push(fail(FieldRule::Spacing));
-            }
-            if field.kind == FieldType::Text && !field.ascii && has_gaiji(&text) {
-                findings.push(fail(FieldRule::Gaiji));
-            }
-            if field.guard == Some(Guard::Record) && !context.allow_number_like_my_number && my_number::found_in(&text)
-            {
-                findings.push(Finding::of("900002"));
-            }
-            value
+        // The guard holds whatever else is wrong with the field.
+        if field.guard == Some(Guard::Record)
+            && !context.allow_number_like_my_number
+            && my_number::found_in_bytes(bytes, context.encoding)
+        {
+            findings.push(Finding::of("900002"));
         }
-        Err(rule) => {
-            findings.push(fail(rule));
-            Value::Blank
+        let text = match context.encoding.decode(bytes) {
+            Ok(text) => text,
+            Err(bad) => {
+                let (line, byte) = record.place(at, bad.offset);
+                findings.push(Finding { place: Some((line, byte, bad.hex())), ..fail(FieldRule::Undecodable) });
+                return Value::Blank;
+            }
+        };
+        if has_control(&text) {
+            findings.push(fail(FieldRule::Control));
+            return Value::Blank;
+        }
+        let mapped = plan.map.and_then(|map| map.get(text.as_ref()));
+        let text = mapped.map_or(text, |ours| Cow::Owned(ours.clone()));
+        match typed(field, plan, text, bytes, context.encoding) {
+            Ok(value) => {
+                let after = value.date().is_some_and(|d| d > context.created.date())
+                    || value.timestamp().is_some_and(|t| t > context.created);
+                if field.not_after_created && after {
+                    findings.push(fail(FieldRule::Future));
+                }
+                if plan.barred {
+                    findings.push(fail(FieldRule::Scheme));
+                }
+                if field.spaced && !is_spaced(value.text()) {
+                    findings.push(fail(FieldRule::Spacing));
+                }
+                if field.kind == FieldType::Text && !field.ascii && has_gaiji(value.text()) {
+                    findings.push(fail(FieldRule::Gaiji));
+                }
+                value
+            }
+            Err(rule) => {
+                findings.push(fail(rule));
+                Value::Blank
+            }
+        }
+    }
+
+    /// `required_if` and `blank_if`: rules that follow another field's value.
+    fn conditions(&self, values: &[Value<'_>], record: &RawRecord<'_>, first: usize, findings: &mut Vec<Finding>) {
+        let holds = |condition: Option<(usize, &[String])>| {
+            condition.is_some_and(|(other, wanted)| wanted.iter().any(|w| w == values[other].text()))
+        };
+        for (index, plan) in self.plans.iter().enumerate() {
+            if plan.required_if.is_none() && plan.blank_if.is_none() {
+                continue;
+            }
+            let sent = !self.is_blank(record.field(index + first));
+            if !sent && holds(plan.required_if) {
+                findings.push(Finding::field(self.context.layout, index, FieldRule::Required));
+            }
+            if sent && holds(plan.blank_if) {
+                findings.push(Finding::field(self.context.layout, index, FieldRule::MustBeBlank));
+            }
         }
     }
 }
 
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
+/// No byte, or half- and full-width spaces only.
+fn blank(bytes: &[u8], encoding: Encoding) -> bool {
+    let wide: &[u8] = match encoding {
+        Encoding::Cp932 => b"\x81\x40",
+        Encoding::Utf8 => "\u{3000}".as_bytes(),
+    };
+    let mut rest = bytes;
+    while let Some(next) = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(wide)) {
+        rest = next;
+    }
+    rest.is_empty()
 }
 
-/// Bytes of the record before a field, without quotes.
-fn offset_in_record(record: &RawRecord<'_>, index: usize) -> u64 {
-    // Field 0 is the letter; each field before adds itself and one comma.
-    (0..=index).map(|i| length(record.field(i).len()) + 1).sum()
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.chars().any(char::is_control) }
 }
 
-fn typed(field: &Field, text: &str, bytes: &[u8], encoding: Encoding) -> Result<Value, FieldRule> {
-    let all_digits = bytes.iter().all(u8::is_ascii_digit);
-    let keep = || Ok(Value::Text(text.to_owned()));
+/// One full-width space, and something on both sides of it.
+fn is_spaced(text: &str) -> bool {
+    text.split_once('\u{3000}')
+        .is_some_and(|(family, given)| !family.is_empty() && !given.is_empty() && !given.contains('\u{3000}'))
+}
+
+fn typed<'r>(
+    field: &Field,
+    plan: &Plan<'_>,
+    text: Cow<'r, str>,
+    bytes: &[u8],
+    encoding: Encoding,
+) -> Result<Value<'r>, FieldRule> {
+    let own = text.as_bytes();
+    let all_digits = own.iter().all(u8::is_ascii_digit);
     match field.kind {
         FieldType::Digits => match () {
-            () if !all_digits || field.len.is_some_and(|len| bytes.len() != len) => Err(FieldRule::Characters),
-            () if field.max.is_some_and(|max| bytes.len() > max) => Err(FieldRule::TooLong),
-            () => keep(),
-        },
-        FieldType::Text => {
-            if field.ascii && !bytes.iter().all(u8::is_ascii_graphic) {
+            () if !all_digits || field.len.is_some_and(|len| own.len() != len) => return Err(FieldRule::Characters),
+            () if field.max.is_some_and(|max| own.len() > max) => return Err(FieldRule::TooLong),
+            () if field.min.is_some_and(|min| text.parse().is_ok_and(|n: u64| n < min)) => {
                 return Err(FieldRule::Characters);
             }
-            let too_many = field.max.is_some_and(|max| text.chars().count() > max)
-                || field.max_bytes.is_some_and(|max| cp932_length(text, bytes, encoding) > max);
-            if too_many { Err(FieldRule::TooLong) } else { keep() }
-        }
-        FieldType::Code => match field.codes.as_deref().map(codes::list) {
-            _ if !all_digits => Err(FieldRule::Characters),
-            Some(list) if !list.contains(text) => Err(FieldRule::Code),
-            _ => keep(),
+            () => {}
         },
-        FieldType::Date => parse_date(bytes).map(Value::Date).ok_or(FieldRule::Date),
-        FieldType::Timestamp if !all_digits || bytes.len() != 14 => Err(FieldRule::Characters),
-        FieldType::Timestamp => parse_timestamp(bytes).map(Value::Timestamp).ok_or(FieldRule::Date),
-        FieldType::MemberNo => checked_number(bytes, 16, digits::luhn_ok).and_then(|()| keep()),
-        FieldType::InsurerNo => checked_number(bytes, 8, digits::insurer_no_ok).and_then(|()| keep()),
+        FieldType::Text => {
+            if field.ascii && !own.iter().all(u8::is_ascii_graphic) {
+                return Err(FieldRule::Characters);
+            }
+            if field.max.is_some_and(|max| own.len() > max && text.chars().count() > max) {
+                return Err(FieldRule::TooLong);
+            }
+            if let Some(max) = field.max_bytes {
+                // What goes back into receipts must have a CP932 form, whatever the file's own encoding.
+                let length = match encoding {
+                    Encoding::Cp932 => bytes.len(),
+                    Encoding::Utf8 => Encoding::Cp932.encode(&text).ok_or(FieldRule::Unusable)?.len(),
+                };
+                if length > max {
+                    return Err(FieldRule::TooLong);
+                }
+                if normal::number_key(&text).is_empty() {
+                    return Err(FieldRule::Unusable);
+                }
+            }
+        }
+        FieldType::Code => match plan.codes {
+            _ if !all_digits => return Err(FieldRule::Characters),
+            Some(list) if !list.contains(&text) => return Err(FieldRule::Code),
+            _ => {}
+        },
+        FieldType::Date => return parse_date(own).map(Value::Date).ok_or(FieldRule::Date),
+        FieldType::Timestamp if !all_digits || own.len() != 14 => return Err(FieldRule::Characters),
+        FieldType::Timestamp => return parse_timestamp(own).map(Value::Timestamp).ok_or(FieldRule::Date),
+        FieldType::MemberNo => checked_number(own, 16, digits::luhn_ok)?,
+        FieldType::InsurerNo => checked_number(own, 8, digits::insurer_no_ok)?,
         FieldType::InsurerCode => {
-            if bytes.len() == 8 && bytes.iter().all(u8::is_ascii_alphanumeric) {
-                keep()
-            } else {
-                Err(FieldRule::Characters)
+            if own.len() != 8 || !own.iter().all(u8::is_ascii_alphanumeric) {
+                return Err(FieldRule::Characters);
             }
         }
-        FieldType::Serial => match normal::serial(text) {
-            Some(serial) => Ok(Value::Text(serial)),
-            None if bytes.iter().all(u8::is_ascii_hexdigit) && text.trim_start_matches('0').len() > 40 => {
-                Err(FieldRule::TooLong)
-            }
-            None => Err(FieldRule::Characters),
-        },
+        FieldType::Serial => {
+            let too_long = own.iter().all(u8::is_ascii_hexdigit) && text.trim_start_matches('0').len() > 40;
+            let serial = normal::serial(&text);
+            return serial.map(|s| Value::Text(Cow::Owned(s))).ok_or(if too_long {
+                FieldRule::TooLong
+            } else {
+                FieldRule::Characters
+            });
+        }
     }
+    Ok(Value::Text(text))
 }
 
 fn checked_number(bytes: &[u8], len: usize, ok: fn(&[u8]) -> bool) -> Result<(), FieldRule> {
@@ -156,38 +241,5 @@ fn checked_number(bytes: &[u8], len: usize, ok: fn(&[u8]) -> bool) -> Result<(),
         Ok(())
     } else {
         Err(FieldRule::CheckDigit)
-    }
-}
-
-/// Length in CP932, whatever the file's own encoding.
-fn cp932_length(text: &str, bytes: &[u8], encoding: Encoding) -> usize {
-    match encoding {
-        Encoding::Cp932 => bytes.len(),
-        Encoding::Utf8 => Encoding::Cp932.encode_lossy(text).len(),
-    }
-}
-
-/// `required_if` and `blank_if`: rules that follow another field's value.
-fn check_conditions(
-    context: &Context<'_>,
-    values: &[Value],
-    record: &RawRecord<'_>,
-    first: usize,
-    findings: &mut Vec<Finding>,
-) {
-    let holds = |condition: &[String]| {
-        condition.split_first().is_some_and(|(other, wanted)| {
-            let value = context.layout.index(other).map_or("", |i| values[i].text());
-            wanted.iter().any(|w| w == value)
-        })
-    };
-    for (index, field) in context.layout.fields.iter().enumerate() {
-        let sent = !record.field(index + first).is_empty();
-        if !sent && holds(&field.required_if) {
-            findings.push(Finding::field(context.layout, index, FieldRule::Required));
-        }
-        if sent && holds(&field.blank_if) {
-            findings.push(Finding::field(context.layout, index, FieldRule::MustBeBlank));
-        }
     }
 }

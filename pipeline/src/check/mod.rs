@@ -2,9 +2,10 @@
 //!
 //! Findings carry their catalogue entry; values are typed once here and never parsed again.
 
+pub mod between;
 pub mod field;
-pub mod subscriber;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveDateTime};
@@ -13,17 +14,17 @@ use shikaku_schemas::messages::{self, FieldRule, Message, Severity};
 
 use crate::text::cp932::Encoding;
 
-/// A checked field.
+/// A checked field; text is borrowed from the record where it could be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Value {
+pub enum Value<'r> {
     #[default]
     Blank,
-    Text(String),
+    Text(Cow<'r, str>),
     Date(NaiveDate),
     Timestamp(NaiveDateTime),
 }
 
-impl Value {
+impl Value<'_> {
     pub fn is_blank(&self) -> bool {
         *self == Self::Blank
     }
@@ -38,7 +39,7 @@ impl Value {
 
     pub fn owned(&self) -> Option<String> {
         match self {
-            Self::Text(text) => Some(text.clone()),
+            Self::Text(text) => Some(text.clone().into_owned()),
             _ => None,
         }
     }
@@ -67,23 +68,25 @@ impl Value {
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub message: &'static Message,
+    /// The field rule that was broken, if it was one.
+    pub rule: Option<FieldRule>,
     /// Where in the file, for bytes that cannot be read: line, byte offset, hex.
     pub place: Option<(u64, u64, String)>,
 }
 
 impl Finding {
     pub fn of(code: &str) -> Self {
-        Self { message: messages::of(code), place: None }
+        Self { message: messages::of(code), rule: None, place: None }
     }
 
     pub fn field(layout: &Layout, index: usize, rule: FieldRule) -> Self {
-        Self::of(&messages::field_code(layout, index, rule))
+        Self { rule: Some(rule), ..Self::of(&messages::field_code(layout, index, rule)) }
     }
 
     /// The message with its place, as it stands in the result file.
     pub fn text(&self) -> String {
         match &self.place {
-            Some((line, byte, hex)) => format!("{}({line}行目、{byte}バイト目、{hex})", self.message.ja),
+            Some((line, byte, hex)) => format!("{}({line}行目、オフセット{byte}、16進{hex})", self.message.ja),
             None => self.message.ja.clone(),
         }
     }

@@ -203,7 +203,7 @@ fn finish_file(stage: &mut Stage<'_>, one: &Read, good: bool, set_code: Option<&
     if let Some(code) = code {
         stage.reject(&one.input.sha256, code, "error", 1);
     }
-    let result = outbox::whole_file(Encoding::Cp932, None, code.unwrap_or("000000"))?;
+    let result = outbox::whole_file(Encoding::Cp932, None, None, code.unwrap_or("000000"));
     stage.outbox(&outbox::result_path(Some("crl"), &one.input), &result)?;
     let landing = Some(stage.land(&one.input)?);
     let header = one.outcome.as_ref().ok().map(|(h, _)| h);
@@ -273,7 +273,7 @@ fn commit_set(stage: &mut Stage<'_>, read: Vec<Read>, before: &BTreeMap<String, 
     let table = tables::of("revocation");
     let mut writer = stage.table(table, "")?;
     for entry in &listed {
-        writer.push(vec![
+        writer.push(&[
             Cell::text(&entry.issuer),
             Cell::text(&entry.serial),
             Cell::timestamp(entry.revoked_at),
@@ -358,7 +358,7 @@ fn history(stage: &mut Stage<'_>, listed: &[Listed], points: &[(String, String)]
             (None, None) => None,
         };
         for row in night_rows(&columns, &rows, last, stage.recorded_at(), &same) {
-            writer.push(row)?;
+            writer.push(&row)?;
         }
     }
     stage.finish_table(table, layer(false), writer)?;

@@ -1,65 +1,31 @@
 //! One subscriber operation onto the state of one member (answers.md, Files in: SUB).
 
-use std::collections::BTreeMap;
+use super::image::State;
 
-use shikaku_schemas::layout::Layout;
-use shikaku_schemas::tables::{ColumnType, Table};
-
-use crate::check::Value;
-use crate::lake::row::{Cell, Row};
-
-/// Columns that say how a row came, not what it says: two images that differ in them only are the same.
-const NOT_IMAGE: [&str; 5] = ["recorded_from", "recorded_to", "source_file", "source_record", "updated_at"];
-
-/// A table of the subscriber path with what applying needs of it.
-pub struct Target {
-    pub table: &'static Table,
-    image: Vec<usize>,
-    link: usize,
-}
-
-impl Target {
-    pub fn of(name: &str) -> Self {
-        let table = shikaku_schemas::tables::of(name);
-        let image = (0..table.columns.len()).filter(|i| !NOT_IMAGE.contains(&table.columns[*i].name())).collect();
-        Self { table, image, link: table.at("link_no") }
-    }
-
-    /// Whether two rows say the same.
-    pub fn same(&self, a: &[Cell], b: &[Cell]) -> bool {
-        self.image.iter().all(|i| a[*i] == b[*i])
-    }
-
-    /// A row from a checked record: every column that the layout has a field for, plus `extra` by name.
-    pub fn row(&self, layout: &Layout, values: &[Value], extra: &dyn Fn(&str) -> Option<Cell>) -> Row {
-        self.table
-            .columns
-            .iter()
-            .map(|column| {
-                if let Some(cell) = extra(column.name()) {
-                    return cell;
-                }
-                let Some(value) = layout.index(column.name()).map(|i| &values[i]) else { return Cell::Null };
-                match (column.kind(), value) {
-                    (_, Value::Blank) => Cell::Null,
-                    (_, Value::Date(date)) => Cell::date(*date),
-                    (_, Value::Timestamp(at)) => Cell::timestamp(*at),
-                    (ColumnType::Int64, Value::Text(text)) => text.parse().map_or(Cell::Null, Cell::Int),
-                    (_, Value::Text(text)) => Cell::text(text),
-                }
-            })
-            .collect()
-    }
-}
-
-/// Current state of one member: its own row and its coverages by 資格通番.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Current state of one member: its own and its coverages' by 資格通番, ascending.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MemberState {
-    pub member: Option<Row>,
-    pub coverages: BTreeMap<i64, Row>,
+    pub member: Option<State>,
+    pub coverages: Vec<(i64, State)>,
 }
 
-/// What a record wants.
+impl MemberState {
+    fn coverage(&self, seq: i64) -> Option<&State> {
+        self.coverages.binary_search_by_key(&seq, |(own, _)| *own).ok().map(|i| &self.coverages[i].1)
+    }
+
+    /// Sets a coverage; `None` takes it away.
+    pub fn set_coverage(&mut self, seq: i64, state: Option<State>) {
+        match (self.coverages.binary_search_by_key(&seq, |(own, _)| *own), state) {
+            (Ok(at), Some(state)) => self.coverages[at].1 = state,
+            (Ok(at), None) => drop(self.coverages.remove(at)),
+            (Err(at), Some(state)) => self.coverages.insert(at, (seq, state)),
+            (Err(_), None) => {}
+        }
+    }
+}
+
+/// What a record wants (処理種別).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Register,
@@ -78,6 +44,11 @@ impl Operation {
             _ => None,
         }
     }
+
+    /// Whether it must see the whole rows of a member: it repeats them with an end or with another person.
+    pub fn repeats_rows(self) -> bool {
+        matches!(self, Self::Delete | Self::Relink)
+    }
 }
 
 /// What became of it.
@@ -90,105 +61,74 @@ pub enum Applied {
     AlreadyRegistered,
     /// 300104
     NotRegistered,
+    /// 300105
+    NothingToChange,
 }
 
 /// A checked record, ready to apply.
+#[derive(Debug, Clone)]
 pub struct Change {
     pub operation: Operation,
-    pub member: Row,
-    /// With 資格通番 (for a deletion the row is not looked at).
-    pub coverage: Option<(i64, Row)>,
+    pub link_no: i64,
+    /// Image of the member; none for a deletion.
+    pub member: Option<State>,
+    /// 資格通番, and the coverage's image unless it is to be deleted.
+    pub coverage: Option<(i64, Option<State>)>,
     /// 市町村国保: an update of something unknown registers it.
     pub upsert: bool,
 }
 
 /// Applies one change. A change that is not accepted leaves the state as it was.
-pub fn apply(state: &mut MemberState, change: Change, members: &Target, coverages: &Target) -> Applied {
-    let Change { operation, member, coverage, upsert } = change;
-    match operation {
-        Operation::Register => register(state, member, coverage, members, coverages),
-        Operation::Update => {
-            let known = match &coverage {
-                Some((seq, _)) => state.member.is_some() && state.coverages.contains_key(seq),
-                None => state.member.is_some(),
-            };
-            if !known && !upsert {
-                return Applied::NotRegistered;
+pub fn apply(state: &mut MemberState, change: Change) -> Applied {
+    let seq = change.coverage.as_ref().map(|(seq, _)| *seq);
+    let known = state.member.is_some() && seq.is_none_or(|seq| state.coverage(seq).is_some());
+    match change.operation {
+        Operation::Register => match same_image(state, &change) {
+            Some(true) => Applied::SameImage,
+            Some(false) => Applied::AlreadyRegistered,
+            None => put(state, change),
+        },
+        Operation::Update if known || change.upsert => put(state, change),
+        Operation::Update => Applied::NotRegistered,
+        Operation::Delete if !known => Applied::NothingToChange,
+        Operation::Delete => {
+            match seq {
+                Some(seq) => state.set_coverage(seq, None),
+                None => *state = MemberState::default(),
             }
-            put(state, member, coverage, members, coverages)
+            Applied::Accepted
         }
-        Operation::Delete => delete(state, coverage.map(|(seq, _)| seq)),
+        Operation::Relink if state.member.is_none() => Applied::NothingToChange,
         Operation::Relink => {
-            if state.member.is_none() {
-                return Applied::NotRegistered;
-            }
-            relink(state, &member[members.link], members, coverages);
+            relink(state, change.link_no);
             Applied::Accepted
         }
     }
 }
 
-fn register(
-    state: &mut MemberState,
-    member: Row,
-    coverage: Option<(i64, Row)>,
-    members: &Target,
-    coverages: &Target,
-) -> Applied {
-    let same_member = state.member.as_ref().map(|own| members.same(own, &member));
-    match &coverage {
-        Some((seq, row)) => match state.coverages.get(seq) {
-            Some(own) if coverages.same(own, row) && same_member == Some(true) => return Applied::SameImage,
-            Some(_) => return Applied::AlreadyRegistered,
-            None => {}
-        },
-        None => match same_member {
-            Some(true) => return Applied::SameImage,
-            Some(false) => return Applied::AlreadyRegistered,
-            None => {}
-        },
+/// Whether what is to be registered stands there with the same contents; `None` = it does not stand there.
+fn same_image(state: &MemberState, change: &Change) -> Option<bool> {
+    let same = |own: Option<&State>, new: Option<&State>| own.zip(new).is_some_and(|(own, new)| own.same(new));
+    let same_member = same(state.member.as_ref(), change.member.as_ref());
+    match &change.coverage {
+        Some((seq, new)) => state.coverage(*seq).map(|own| same_member && same(Some(own), new.as_ref())),
+        None => state.member.as_ref().map(|_| same_member),
     }
-    put(state, member, coverage, members, coverages)
 }
 
 /// Sets the full image; the person behind the member is the same for all its coverages.
-fn put(
-    state: &mut MemberState,
-    member: Row,
-    coverage: Option<(i64, Row)>,
-    members: &Target,
-    coverages: &Target,
-) -> Applied {
-    let link = member[members.link].clone();
-    state.member = Some(member);
-    if let Some((seq, row)) = coverage {
-        state.coverages.insert(seq, row);
+fn put(state: &mut MemberState, change: Change) -> Applied {
+    if change.member.is_some() {
+        state.member = change.member;
     }
-    relink(state, &link, members, coverages);
+    if let Some((seq, Some(coverage))) = change.coverage {
+        state.set_coverage(seq, Some(coverage));
+    }
+    relink(state, change.link_no);
     Applied::Accepted
 }
 
-fn relink(state: &mut MemberState, link: &Cell, members: &Target, coverages: &Target) {
-    if let Some(member) = &mut state.member {
-        member[members.link] = link.clone();
-    }
-    for coverage in state.coverages.values_mut() {
-        coverage[coverages.link] = link.clone();
-    }
-}
-
-fn delete(state: &mut MemberState, seq: Option<i64>) -> Applied {
-    if state.member.is_none() {
-        return Applied::NotRegistered;
-    }
-    match seq {
-        Some(seq) => match state.coverages.remove(&seq) {
-            Some(_) => Applied::Accepted,
-            None => Applied::NotRegistered,
-        },
-        None => {
-            *state = MemberState::default();
-            Applied::Accepted
-        }
-    }
+fn relink(state: &mut MemberState, link_no: i64) {
+    let coverages = state.coverages.iter_mut().map(|(_, coverage)| coverage);
+    state.member.iter_mut().chain(coverages).for_each(|own| own.link_no = link_no);
 }

@@ -50,8 +50,19 @@ impl<'l> Sequences<'l> {
         if receipt_no == last + 1 || kind != "SUB" {
             return Ok(Verdict::Next);
         }
-        let released = self.ledger.fact("released", &format!("{origin}/{receipt_no}"))?.is_some();
-        Ok(if released { Verdict::Next } else { Verdict::Gap })
+        // A released file takes with it what waits before it: a later file never overtakes an earlier one.
+        let released = self.ledger.facts("released")?;
+        let goes =
+            released.iter().filter_map(|(key, _)| key.strip_prefix(origin)?.strip_prefix('/')?.parse::<i64>().ok());
+        Ok(if goes.max() >= Some(receipt_no) { Verdict::Next } else { Verdict::Gap })
+    }
+
+    /// A file rejected whole leaves its number unused; as the first one seen it still sets the start.
+    pub fn see(&mut self, kind: &str, origin: &str, receipt_no: i64) -> Result<()> {
+        if self.last(&key(kind, origin))?.is_none() {
+            self.consume(kind, origin, receipt_no - 1);
+        }
+        Ok(())
     }
 
     /// A read file consumes its number, record errors or not.

@@ -1,8 +1,9 @@
 //! Bitemporal tables: one base and deltas, each sorted by key and `recorded_from`.
 //!
-//! A delta holds whole rows. Of rows with equal key and `recorded_from` the newest generation's holds, so a delta closes
-//! a row by repeating it with `recorded_to` set. A row whose two recorded times are equal was taken back in the night
-//! that wrote it and does not count.
+//! A delta holds whole rows. Of rows with equal key and `recorded_from` the newest generation's holds. A row whose two
+//! recorded times are equal was taken back in the night that wrote it and does not count. A row ends where the next one of
+//! its key begins, so that a change writes the new state alone; a key that is gone has its last row repeated with
+//! `recorded_to` set.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -54,6 +55,8 @@ pub struct HistoryScan {
     columns: Columns,
     streams: Vec<Rows>,
     heap: BinaryHeap<Reverse<Next>>,
+    /// The row to hand out once the one after it is known.
+    held: Option<(Vec<Cell>, Row)>,
 }
 
 impl HistoryScan {
@@ -62,7 +65,7 @@ impl HistoryScan {
         for generation in reader.snapshot.current(table) {
             streams.push(reader.rows(table, generation, prune)?);
         }
-        let mut scan = Self { columns: Columns::of(table), streams, heap: BinaryHeap::new() };
+        let mut scan = Self { columns: Columns::of(table), streams, heap: BinaryHeap::new(), held: None };
         for index in 0..scan.streams.len() {
             scan.pull(index)?;
         }
@@ -77,7 +80,8 @@ impl HistoryScan {
         Ok(())
     }
 
-    fn next_resolved(&mut self) -> Result<Option<Row>> {
+    /// The next row that counts, its end not yet cut.
+    fn next_counted(&mut self) -> Result<Option<(Vec<Cell>, Row)>> {
         while let Some(Reverse((key, from, Reverse(index), row))) = self.heap.pop() {
             self.pull(index)?;
             // Older generations of the same row follow directly; they are superseded.
@@ -90,10 +94,27 @@ impl HistoryScan {
                 self.pull(older)?;
             }
             if row[self.columns.to] != row[self.columns.from] {
-                return Ok(Some(row));
+                return Ok(Some((key, row)));
             }
         }
         Ok(None)
+    }
+
+    fn next_resolved(&mut self) -> Result<Option<Row>> {
+        if self.held.is_none() {
+            self.held = self.next_counted()?;
+        }
+        let Some((key, mut row)) = self.held.take() else { return Ok(None) };
+        self.held = self.next_counted()?;
+        if let Some((next_key, next)) = &self.held
+            && *next_key == key
+        {
+            let (from, to) = (&next[self.columns.from], self.columns.to);
+            if row[to] == Cell::Null || row[to] > *from {
+                row[to] = from.clone();
+            }
+        }
+        Ok(Some(row))
     }
 }
 
@@ -105,11 +126,42 @@ impl Iterator for HistoryScan {
     }
 }
 
-/// What a night must write for one key so that its history is a function of the state before the night and the last state
-/// of the night alone, however many runs the night had.
+/// What a night must write for one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NightWrite {
+    /// The known row of that index again, with this end (milliseconds; `None` = open).
+    Again(usize, Option<i64>),
+    /// The last state, from the night on.
+    New,
+}
+
+/// The writes that make a key's history a function of the state before the night and the last state of the night alone,
+/// however many runs the night had.
 ///
-/// `rows` are the key's resolved rows; `last` is the state to hold from `at` on (`None` = gone), with any recorded times;
-/// `same` compares two rows without recorded times and source.
+/// `spans` are the recorded times of the key's resolved rows; `last` tells of each row whether it says the same as the
+/// state to hold from `now` on (`None` = the key is gone).
+pub fn night_writes(spans: &[(i64, Option<i64>)], last: Option<impl Fn(usize) -> bool>, now: i64) -> Vec<NightWrite> {
+    let before = spans.iter().position(|(from, to)| *from < now && to.is_none_or(|to| to >= now));
+    let tonight = spans.iter().position(|(from, _)| *from == now);
+    let end_of = |index: usize| spans[index].1;
+    let take_back = tonight.map(|index| NightWrite::Again(index, Some(now)));
+    match last {
+        Some(same) if before.is_some_and(&same) => {
+            let reopened = before.filter(|b| end_of(*b).is_some()).map(|b| NightWrite::Again(b, None));
+            reopened.into_iter().chain(take_back).collect()
+        }
+        Some(same) if tonight.is_some_and(|t| end_of(t).is_none() && same(t)) => Vec::new(),
+        Some(_) => vec![NightWrite::New],
+        None => {
+            // Tonight's row may be all that ended the one before.
+            let closed = before.filter(|b| end_of(*b).is_none() || tonight.is_some());
+            closed.map(|b| NightWrite::Again(b, Some(now))).into_iter().chain(take_back).collect()
+        }
+    }
+}
+
+/// [`night_writes`] on whole rows: `rows` are the key's resolved rows, `last` the state to hold from `at` on, with any
+/// recorded times; `same` compares two rows without recorded times and source.
 pub fn night_rows(
     columns: &Columns,
     rows: &[Row],
@@ -117,35 +169,25 @@ pub fn night_rows(
     at: NaiveDateTime,
     same: &dyn Fn(&[Cell], &[Cell]) -> bool,
 ) -> Vec<Row> {
-    let now = Cell::timestamp(at);
-    let before = rows.iter().find(|r| r[columns.from] < now && (r[columns.to] == Cell::Null || r[columns.to] >= now));
-    let tonight = rows.iter().find(|r| r[columns.from] == now);
-    let mut write = Vec::new();
-    let mut put = |row: &Row, to: Cell| {
-        if row[columns.to] != to {
-            let mut row = row.clone();
-            row[columns.to] = to;
-            write.push(row);
-        }
+    let millis = |cell: &Cell| match cell {
+        Cell::Timestamp(at) => Some(*at),
+        _ => None,
     };
-    let unchanged = matches!((before, &last), (Some(before), Some(last)) if same(before, last));
-    if let Some(before) = before {
-        put(before, if unchanged { Cell::Null } else { now.clone() });
-    }
-    match last.filter(|_| !unchanged) {
-        Some(mut last) => {
-            last[columns.from] = now;
-            last[columns.to] = Cell::Null;
-            if !tonight.is_some_and(|t| t[columns.to] == Cell::Null && same(t, &last)) {
-                write.push(last);
-            }
+    let spans: Vec<(i64, Option<i64>)> =
+        rows.iter().map(|r| (millis(&r[columns.from]).unwrap_or(i64::MIN), millis(&r[columns.to]))).collect();
+    let is_last = |index: usize| last.as_ref().is_some_and(|last| same(&rows[index], last));
+    let writes = night_writes(&spans, last.as_ref().map(|_| &is_last), to_millis(at));
+    let write = |write: NightWrite| match write {
+        NightWrite::Again(index, to) => {
+            let mut row = rows[index].clone();
+            row[columns.to] = to.map_or(Cell::Null, Cell::Timestamp);
+            Some(row)
         }
-        // What an earlier run of this night wrote is taken back.
-        None => {
-            if let Some(tonight) = tonight {
-                put(tonight, now);
-            }
-        }
-    }
-    write
+        NightWrite::New => last.clone().map(|mut row| {
+            row[columns.from] = Cell::timestamp(at);
+            row[columns.to] = Cell::Null;
+            row
+        }),
+    };
+    writes.into_iter().filter_map(write).collect()
 }

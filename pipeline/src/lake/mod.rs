@@ -3,6 +3,7 @@
 //! `row` types cells and converts rows to Arrow by the declared table schemas, `write` and `read` are the only places that
 //! open Parquet files (and so the only ones that know of encryption), `history` merges a base with its deltas.
 
+pub mod columns;
 pub mod history;
 pub mod read;
 pub mod row;

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, StringArray};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::encryption::decrypt::{FileDecryptionProperties, KeyRetriever};
 use parquet::errors::ParquetError;
 use shikaku_schemas::tables::Table;
@@ -71,7 +74,29 @@ impl Reader {
         Ok(rows)
     }
 
-    fn open(&self, table: &Table, path: &Path, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
+    /// Row groups of all generations that make up a table's current state, older generations first; those that cannot
+    /// hold a wanted value are left out.
+    pub fn groups(&self, table: &'static Table, prune: Option<&Prune<'_>>) -> Result<Vec<Group>> {
+        let mut groups = Vec::new();
+        for (rank, generation) in self.snapshot.current(table).into_iter().enumerate() {
+            for path in self.snapshot.parts(generation)? {
+                let metadata = self.metadata(table, &path)?;
+                let file = File::open(&path).at(&path)?;
+                let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+                let wanted = match prune {
+                    Some(prune) => wanted_groups(&builder, prune).at(&path)?,
+                    None => (0..builder.metadata().num_row_groups()).collect(),
+                };
+                let path: Arc<Path> = path.into();
+                for index in wanted {
+                    groups.push(Group { path: Arc::clone(&path), metadata: metadata.clone(), index, rank });
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    fn metadata(&self, table: &Table, path: &Path) -> Result<ArrowReaderMetadata> {
         let file = File::open(path).at(path)?;
         let mut options = ArrowReaderOptions::new();
         if let Some(keys) = self.keys.as_ref().filter(|_| table.restricted && is_sealed(path).unwrap_or(false)) {
@@ -79,10 +104,16 @@ impl Reader {
             let properties = FileDecryptionProperties::with_key_retriever(retriever).build().at(path)?;
             options = options.with_file_decryption_properties(properties);
         }
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).at(path)?;
-        if builder.schema().fields() != arrow_schema(table).fields() {
+        let metadata = ArrowReaderMetadata::load(&file, options).at(path)?;
+        if metadata.schema().fields() != arrow_schema(table).fields() {
             return Err(Error::integrity(format!("{}: columns differ from table {}", path.display(), table.name)));
         }
+        Ok(metadata)
+    }
+
+    fn open(&self, table: &Table, path: &Path, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
+        let file = File::open(path).at(path)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata(table, path)?);
         let groups = match prune {
             Some(prune) => Some(wanted_groups(&builder, prune).at(path)?),
             None => None,
@@ -93,6 +124,37 @@ impl Reader {
             None => builder,
         };
         builder.build().at(path)
+    }
+}
+
+/// One row group of a part: what is read at once, and alone.
+#[derive(Clone)]
+pub struct Group {
+    path: Arc<Path>,
+    metadata: ArrowReaderMetadata,
+    index: usize,
+    /// Place of its generation among those of the table, older ones first.
+    pub rank: usize,
+}
+
+impl Group {
+    /// Some columns of the group, in the table's order; of the rows at these ascending places only, if any are given.
+    pub fn read(&self, columns: Option<&[&str]>, places: Option<&[usize]>) -> Result<ParquetRecordBatchReader> {
+        let file = File::open(&self.path).at(&*self.path)?;
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_batch_size(BATCH)
+            .with_row_groups(vec![self.index]);
+        if let Some(columns) = columns {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            builder = builder.with_projection(mask);
+        }
+        if let Some(places) = places {
+            let rows = builder.metadata().row_group(self.index).num_rows();
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            let ranges = places.iter().map(|at| *at..at + 1);
+            builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(ranges, rows));
+        }
+        builder.build().at(&*self.path)
     }
 }
 

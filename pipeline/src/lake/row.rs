@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, Date32Array, Date32Builder, Int32Array, Int32Builder, Int64Array,
-    Int64Builder, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray,
-    TimestampMillisecondBuilder,
+    Array, BinaryArray, Date32Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{NaiveDate, NaiveDateTime};
@@ -30,10 +29,34 @@ pub enum Cell {
     List(Vec<i32>),
 }
 
+/// A cell that is only looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellRef<'a> {
+    Null,
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Int(i64),
+    Date(i32),
+    Timestamp(i64),
+    List(&'a [i32]),
+}
+
 /// Cells in the order of the table's columns.
 pub type Row = Vec<Cell>;
 
 impl Cell {
+    pub fn as_ref(&self) -> CellRef<'_> {
+        match self {
+            Self::Null => CellRef::Null,
+            Self::Text(text) => CellRef::Text(text),
+            Self::Bytes(bytes) => CellRef::Bytes(bytes),
+            Self::Int(n) => CellRef::Int(*n),
+            Self::Date(n) => CellRef::Date(*n),
+            Self::Timestamp(n) => CellRef::Timestamp(*n),
+            Self::List(items) => CellRef::List(items),
+        }
+    }
+
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
@@ -148,50 +171,6 @@ pub fn arrow_schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Columns of a batch from rows; a cell of another type than declared is an error that names the column.
-pub fn to_batch(table: &Table, rows: &[Row]) -> Result<RecordBatch> {
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(table.columns.len());
-    for (index, column) in table.columns.iter().enumerate() {
-        let wrong =
-            || Error::failed(format!("table {}, column {}: a value has another type", table.name, column.name()));
-        macro_rules! fill {
-            ($builder:expr, $variant:ident, $value:ident => $append:expr) => {{
-                let mut builder = $builder;
-                for row in rows {
-                    match row.get(index) {
-                        Some(Cell::Null) => builder.append_null(),
-                        Some(Cell::$variant($value)) => builder.append_value($append),
-                        _ => return Err(wrong()),
-                    }
-                }
-                Arc::new(builder.finish())
-            }};
-        }
-        arrays.push(match column.kind() {
-            ColumnType::String => fill!(StringBuilder::new(), Text, v => v),
-            ColumnType::Binary => fill!(BinaryBuilder::new(), Bytes, v => v),
-            ColumnType::Int64 => fill!(Int64Builder::new(), Int, v => *v),
-            ColumnType::Date => fill!(Date32Builder::new(), Date, v => *v),
-            ColumnType::Timestamp => fill!(TimestampMillisecondBuilder::new(), Timestamp, v => *v),
-            ColumnType::ListInt32 => {
-                let mut builder = ListBuilder::new(Int32Builder::new());
-                for row in rows {
-                    match row.get(index) {
-                        Some(Cell::Null) => builder.append(false),
-                        Some(Cell::List(items)) => {
-                            builder.values().append_slice(items);
-                            builder.append(true);
-                        }
-                        _ => return Err(wrong()),
-                    }
-                }
-                Arc::new(builder.finish())
-            }
-        });
-    }
-    Ok(RecordBatch::try_new(arrow_schema(table), arrays)?)
-}
-
 /// Rows of a batch that was read whole (all columns of the table, in order).
 pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = vec![Vec::with_capacity(batch.num_columns()); batch.num_rows()];
@@ -227,32 +206,41 @@ fn list_items(array: &ListArray, index: usize) -> Result<Vec<i32>> {
 
 /// Digest of row contents, independent of encryption and file layout.
 #[derive(Default)]
-pub struct ContentDigest(Sha256);
+pub struct ContentDigest {
+    sha256: Sha256,
+    /// Cells gathered for one update.
+    pending: Vec<u8>,
+}
 
 impl ContentDigest {
     pub fn add(&mut self, row: &[Cell]) {
-        for cell in row {
-            match cell {
-                Cell::Null => self.0.update([0]),
-                Cell::Text(text) => self.bytes(1, text.as_bytes()),
-                Cell::Bytes(bytes) => self.bytes(2, bytes),
-                Cell::Int(n) => self.bytes(3, &n.to_le_bytes()),
-                Cell::Date(n) => self.bytes(4, &n.to_le_bytes()),
-                Cell::Timestamp(n) => self.bytes(5, &n.to_le_bytes()),
-                Cell::List(items) => {
-                    self.bytes(6, &items.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
-                }
-            }
+        row.iter().for_each(|cell| self.cell(cell.as_ref()));
+    }
+
+    pub fn cell(&mut self, cell: CellRef<'_>) {
+        match cell {
+            CellRef::Null => self.pending.push(0),
+            CellRef::Text(text) => self.bytes(1, text.as_bytes()),
+            CellRef::Bytes(bytes) => self.bytes(2, bytes),
+            CellRef::Int(n) => self.bytes(3, &n.to_le_bytes()),
+            CellRef::Date(n) => self.bytes(4, &n.to_le_bytes()),
+            CellRef::Timestamp(n) => self.bytes(5, &n.to_le_bytes()),
+            CellRef::List(items) => self.bytes(6, &items.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>()),
+        }
+        if self.pending.len() > 1 << 13 {
+            self.sha256.update(&self.pending);
+            self.pending.clear();
         }
     }
 
     fn bytes(&mut self, kind: u8, bytes: &[u8]) {
-        self.0.update([kind]);
-        self.0.update(bytes.len().to_le_bytes());
-        self.0.update(bytes);
+        self.pending.push(kind);
+        self.pending.extend_from_slice(&bytes.len().to_le_bytes());
+        self.pending.extend_from_slice(bytes);
     }
 
-    pub fn finish(self) -> String {
-        crate::digest::hex(&self.0.finalize())
+    pub fn finish(mut self) -> String {
+        self.sha256.update(&self.pending);
+        crate::digest::hex(&self.sha256.finalize())
     }
 }

@@ -11,7 +11,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use shikaku_schemas::tables::Table;
 
-use super::row::{ContentDigest, Row, arrow_schema, to_batch};
+use super::columns::Columns;
+use super::row::{Cell, CellRef, ContentDigest, arrow_schema};
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::keys::{Entropy, Keys};
@@ -46,7 +47,7 @@ pub struct TableWriter<'a> {
     table: &'static Table,
     dir: PathBuf,
     sealing: Option<Sealing<'a>>,
-    pending: Vec<Row>,
+    columns: Columns,
     open: Option<(ArrowWriter<File>, PathBuf, usize)>,
     parts: Vec<(PathBuf, i64)>,
     digest: ContentDigest,
@@ -58,23 +59,27 @@ impl<'a> TableWriter<'a> {
         std::fs::create_dir_all(&dir).at(&dir)?;
         let sealing = sealing.filter(|_| table.restricted);
         let digest = ContentDigest::default();
-        Ok(Self { table, dir, sealing, pending: Vec::new(), open: None, parts: Vec::new(), digest, rows: 0 })
+        Ok(Self { table, dir, sealing, columns: Columns::new(table), open: None, parts: Vec::new(), digest, rows: 0 })
     }
 
-    pub fn push(&mut self, row: Row) -> Result<()> {
-        self.digest.add(&row);
+    pub fn push(&mut self, row: &[Cell]) -> Result<()> {
+        self.push_cells(row.iter().map(Cell::as_ref))
+    }
+
+    /// A row cell by cell, in the order of the table's columns.
+    pub fn push_cells<'c>(&mut self, cells: impl Iterator<Item = CellRef<'c>>) -> Result<()> {
+        let digest = &mut self.digest;
+        self.columns.push(cells.inspect(|cell| digest.cell(*cell)))?;
         self.rows += 1;
-        self.pending.push(row);
-        if self.pending.len() >= BATCH { self.flush() } else { Ok(()) }
+        if self.columns.rows() >= BATCH { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
+        let count = self.columns.rows();
+        if count == 0 {
             return Ok(());
         }
-        let batch = to_batch(self.table, &self.pending)?;
-        let count = self.pending.len();
-        self.pending.clear();
+        let batch = self.columns.batch()?;
         let (mut writer, path, rows) = match self.open.take() {
             Some(open) => open,
             None => self.open_part()?,

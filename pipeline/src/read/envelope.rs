@@ -1,21 +1,23 @@
-//! Files with header and trailer: `H,…`, `D,…` lines, `E,<count>` (formats.md, Common rules).
+//! Files with header and trailer: `H,…`, `D,…` lines, `E,<count>`, or their XML form (formats.md, Common rules and §1).
 //!
 //! [`inspect`] decides in one streaming pass whether the file may be read at all, with one code for the whole file in the
 //! order answers.md gives; only then [`DataLines`] hands out the records. Nothing of a refused file is applied.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use chrono::NaiveDateTime;
 use shikaku_schemas::layout::{self, Guard, Layout, Origin};
 
 use super::records::{RawRecord, RecordError, Records};
-use crate::error::{At, Result};
+use super::xml::{self, XmlError, XmlRecords};
+use crate::error::{At, Error, Result};
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
 use crate::time::parse_timestamp;
 
-/// The H line.
+/// The H line, or the root of the XML form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub kind: String,
@@ -27,18 +29,26 @@ pub struct Header {
     pub count: u64,
 }
 
-/// What is known of an origin before its file is read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OriginRule {
-    pub encoding: Encoding,
+/// What a job takes.
+pub struct Accepts<'a> {
+    pub kinds: &'a [&'a str],
+    /// Encoding of an origin's files; `None` = not registered.
+    pub encoding_of: &'a dyn Fn(&str) -> Option<Encoding>,
+    /// Most rows and bytes.
+    pub limit: &'a dyn Fn(&Layout) -> (u64, u64),
 }
 
 /// What [`inspect`] found.
 #[derive(Debug)]
 pub struct Inspected {
-    /// The H line, if it could be read.
+    /// The header, if it could be read and its origin is registered or may be shown.
     pub header: Option<Header>,
+    /// The origin is one that this kind of file may come from.
+    pub registered: bool,
+    /// Encoding of the data.
     pub encoding: Encoding,
+    /// Encoding that the origin is answered in.
+    pub answer: Encoding,
     /// D lines seen.
     pub rows: u64,
     /// `None` = the file may be read; else the code of its rejection.
@@ -47,16 +57,8 @@ pub struct Inspected {
 
 /// One pass over a file: header, encoding, guard, limits, trailer. A file that could not be read to its end by its layout
 /// is looked through as it is, since its bytes would land.
-///
-/// `kinds` are the kinds the job takes; `origin_rule` answers `None` for an origin that is not registered; `limit` gives
-/// rows and bytes of a layout.
-pub fn inspect(
-    path: &Path,
-    kinds: &[&str],
-    origin_rule: &dyn Fn(&Layout, &str) -> Option<OriginRule>,
-    limit: &dyn Fn(&Layout) -> (u64, u64),
-) -> Result<Inspected> {
-    let (mut seen, to_the_end) = inspect_by_layout(path, kinds, origin_rule, limit)?;
+pub fn inspect(path: &Path, accepts: &Accepts<'_>) -> Result<Inspected> {
+    let (mut seen, to_the_end) = inspect_by_layout(path, accepts)?;
     if !to_the_end && seen.code != Some("900001") && my_number::found_in_file(path)? {
         seen.code = Some("900001");
     }
@@ -64,54 +66,67 @@ pub fn inspect(
 }
 
 /// The verdict, and whether every line was looked at.
-fn inspect_by_layout(
-    path: &Path,
-    kinds: &[&str],
-    origin_rule: &dyn Fn(&Layout, &str) -> Option<OriginRule>,
-    limit: &dyn Fn(&Layout) -> (u64, u64),
-) -> Result<(Inspected, bool)> {
-    let file = File::open(path).at(path)?;
-    let bytes = file.metadata().at(path)?.len();
-    let mut records = Records::new(file);
-    let refused = |code, header, encoding, rows| Ok((Inspected { header, encoding, rows, code: Some(code) }, false));
-    let bom = records.skip_bom().at(path)?;
-    let raw = match records.next_record() {
-        Ok(Some(record)) => parse_header(&record),
-        Ok(None) | Err(RecordError::TooLarge { .. }) => Err("400001"),
-        Err(RecordError::Io(error)) => return Err(error).at(path),
+fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, bool)> {
+    let bytes = std::fs::metadata(path).at(path)?.len();
+    let mut lines = Lines::open(path)?;
+    let mut seen = Inspected {
+        header: None,
+        registered: false,
+        encoding: Encoding::Cp932,
+        answer: Encoding::Cp932,
+        rows: 0,
+        code: None,
     };
-    let (header, undecodable_header) = match raw {
-        Ok(header) => header,
-        Err(code) => return refused(code, None, Encoding::default(), 0),
+    let head = match lines.head() {
+        Ok(head) => head,
+        Err(Unreadable::Io(error)) => return Err(error).at(path),
+        Err(Unreadable::Encoding) => return Ok((Inspected { code: Some("400006"), ..seen }, false)),
+        Err(_) => return Ok((Inspected { code: Some("400001"), ..seen }, false)),
     };
-    let Some(layout) = layout::find(&header.kind, &header.version).filter(|l| kinds.contains(&l.kind.as_str())) else {
-        return refused("400004", Some(header), Encoding::default(), 0);
+    if let Some(answer) = (accepts.encoding_of)(&head.origin).filter(|_| may_come_from(accepts.kinds, &head.origin)) {
+        (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
+    }
+    seen.header = head.whole();
+    if [&head.kind, &head.version, &head.origin].into_iter().any(|text| my_number::found_in(text)) {
+        return Ok((Inspected { header: None, code: Some("900001"), ..seen }, false));
+    }
+    let known = layout::find(&head.kind, &head.version).filter(|l| accepts.kinds.contains(&l.kind.as_str()));
+    let Some(layout) = known else { return Ok((Inspected { code: Some("400004"), ..seen }, false)) };
+    let (bom, declared) = lines.encoding();
+    seen.encoding = match (declared, layout.encoding.as_deref()) {
+        (Some(declared), _) => declared,
+        (None, Some("utf-8")) => Encoding::Utf8,
+        (None, _) if seen.registered => seen.answer,
+        (None, _) => {
+            if bom {
+                Encoding::Utf8
+            } else {
+                Encoding::Cp932
+            }
+        }
     };
-    let rule = known_origin(layout, &header.origin).then(|| origin_rule(layout, &header.origin)).flatten();
-    let encoding = match layout.encoding.as_deref() {
-        Some("utf-8") => Encoding::Utf8,
-        _ => rule.map(|r| r.encoding).unwrap_or(if bom { Encoding::Utf8 } else { Encoding::Cp932 }),
-    };
+    lines.set_layout(layout);
 
     // The guard looks at every line before any other verdict on the file is given, so it runs to the end.
-    let (max_rows, max_bytes) = limit(layout);
+    let (max_rows, max_bytes) = (accepts.limit)(layout);
     let mut body = Body::default();
     let mut to_the_end = true;
     loop {
-        match records.next_record() {
-            Ok(Some(record)) => {
-                if holds_my_number(layout, encoding, &record) {
-                    return refused("900001", Some(header), encoding, body.rows);
+        match lines.advance() {
+            Ok(true) => {
+                let record = lines.current();
+                if holds_my_number(layout, seen.encoding, &record, body.trailer.is_some()) {
+                    return Ok((Inspected { code: Some("900001"), rows: body.rows, ..seen }, false));
                 }
-                body.take(&record);
+                body.take(&record, seen.encoding);
             }
-            Ok(None) => break,
-            Err(RecordError::TooLarge { .. }) => {
+            Ok(false) => break,
+            Err(Unreadable::Io(error)) => return Err(error).at(path),
+            Err(_) => {
                 body.broken = true;
                 to_the_end = false;
                 break;
             }
-            Err(RecordError::Io(error)) => return Err(error).at(path),
         }
         // Reading on far past the limit would let one file hold the night.
         if body.rows > max_rows.saturating_mul(2) {
@@ -119,18 +134,23 @@ fn inspect_by_layout(
             break;
         }
     }
-    let code = if rule.is_none() {
+    seen.rows = body.rows;
+    let trailer = if lines.is_xml() { Some(body.rows) } else { body.trailer };
+    let count = seen.header.as_ref().map(|h| h.count);
+    seen.code = if lines.is_suspicious() {
+        Some("900001")
+    } else if !seen.registered {
         Some("400005")
-    } else if (bom && encoding == Encoding::Cp932) || undecodable_header || body.undecodable_trailer {
+    } else if (bom && seen.encoding == Encoding::Cp932) || head.undecodable || body.undecodable_trailer {
         Some("400006")
     } else if body.rows > max_rows || bytes > max_bytes {
         Some("400003")
-    } else if body.broken || body.trailer != Some(body.rows) || header.count != body.rows {
+    } else if body.broken || trailer != Some(body.rows) || count != Some(body.rows) {
         Some("400002")
     } else {
         None
     };
-    Ok((Inspected { header: Some(header), encoding, rows: body.rows, code }, to_the_end))
+    Ok((seen, to_the_end))
 }
 
 /// Counts of the lines after the header.
@@ -143,7 +163,7 @@ struct Body {
 }
 
 impl Body {
-    fn take(&mut self, record: &RawRecord<'_>) {
+    fn take(&mut self, record: &RawRecord<'_>, encoding: Encoding) {
         if self.trailer.is_some() {
             // Anything after E means that two files were joined or the count is wrong.
             self.broken = true;
@@ -151,9 +171,9 @@ impl Body {
         match record.field(0) {
             b"D" => self.rows += 1,
             b"E" => {
-                self.undecodable_trailer |= !record.field(1).is_ascii();
+                self.undecodable_trailer |= (1..record.len()).any(|i| encoding.decode(record.field(i)).is_err());
                 let count = number(record.field(1), u64::MAX);
-                self.broken |= record.len() != 2 || count.is_none();
+                self.broken |= record.len() != 2 || count.is_none() || record.misquoted;
                 self.trailer = count;
             }
             _ => self.broken = true,
@@ -161,49 +181,65 @@ impl Body {
     }
 }
 
-fn known_origin(layout: &Layout, origin: &str) -> bool {
-    match layout.origin {
+/// Whether any of the kinds may come from that origin at all.
+fn may_come_from(kinds: &[&str], origin: &str) -> bool {
+    kinds.iter().map(|kind| layout::of(kind)).any(|layout| match layout.origin {
         Origin::Fixed => layout.origin_value.as_deref() == Some(origin),
         Origin::Insurer => true,
         Origin::Master => false,
-    }
+    })
 }
 
-/// Reads the H line; the flag says that it holds a byte that is no ASCII (H is ASCII in every encoding).
-fn parse_header(record: &RawRecord<'_>) -> std::result::Result<(Header, bool), &'static str> {
-    if record.field(0) != b"H" || record.len() != 7 {
-        return Err("400001");
-    }
-    let mut undecodable = false;
-    let mut text = |i: usize| {
-        let bytes = record.field(i);
-        undecodable |= Encoding::Cp932.decode(bytes).is_err() && Encoding::Utf8.decode(bytes).is_err();
-        String::from_utf8_lossy(bytes).into_owned()
-    };
-    let (kind, version, origin) = (text(1), text(2), text(3));
-    let plain = |s: &str| !s.is_empty() && s.len() <= 16 && s.bytes().all(|b| b.is_ascii_alphanumeric());
-    if undecodable {
-        // Read on for the other fields: an undecodable header is 400006 only if it is a header.
-        let header = parse_numbers(record, kind, version, origin)?;
-        return Ok((header, true));
-    }
-    if !plain(&kind) || !plain(&version) || !plain(&origin) {
-        return Err("400001");
-    }
-    Ok((parse_numbers(record, kind, version, origin)?, false))
-}
-
-fn parse_numbers(
-    record: &RawRecord<'_>,
+/// The header's fields as far as they can be read.
+struct Head {
     kind: String,
     version: String,
     origin: String,
-) -> std::result::Result<Header, &'static str> {
-    let receipt_no = number(record.field(4), 99_999_999).filter(|n| *n >= 1).ok_or("400001")?;
-    let created = parse_timestamp(record.field(5)).ok_or("400001")?;
-    let count = number(record.field(6), u64::from(u32::MAX)).ok_or("400001")?;
-    let receipt_no = i64::try_from(receipt_no).map_err(|_| "400001")?;
-    Ok(Header { kind, version, origin, receipt_no, created, count })
+    /// 受付番号, 作成日時, 件数; none when a byte in them is no character.
+    numbers: Option<(i64, NaiveDateTime, u64)>,
+    undecodable: bool,
+}
+
+impl Head {
+    /// Reads the H line; `None` = it is none.
+    fn parse(record: &RawRecord<'_>) -> Option<Self> {
+        if record.field(0) != b"H" || record.len() != 7 || record.misquoted {
+            return None;
+        }
+        let undecodable = (1..7).any(|i| {
+            let bytes = record.field(i);
+            Encoding::Cp932.decode(bytes).is_err() && Encoding::Utf8.decode(bytes).is_err()
+        });
+        // Kind, version and origin are plain ASCII; what is none names nothing that is known.
+        let text = |i: usize| {
+            let bytes = record.field(i);
+            let plain = !bytes.is_empty() && bytes.len() <= 16 && bytes.iter().all(u8::is_ascii_alphanumeric);
+            plain.then(|| String::from_utf8_lossy(bytes).into_owned())
+        };
+        let names = [text(1), text(2), text(3)];
+        if !undecodable && names.iter().any(Option::is_none) {
+            return None;
+        }
+        let numbers = numbers(record);
+        if !undecodable && numbers.is_none() {
+            return None;
+        }
+        let [kind, version, origin] = names.map(Option::unwrap_or_default);
+        Some(Self { kind, version, origin, numbers, undecodable })
+    }
+
+    fn whole(&self) -> Option<Header> {
+        let (receipt_no, created, count) = self.numbers?;
+        let (kind, version, origin) = (self.kind.clone(), self.version.clone(), self.origin.clone());
+        Some(Header { kind, version, origin, receipt_no, created, count })
+    }
+}
+
+fn numbers(record: &RawRecord<'_>) -> Option<(i64, NaiveDateTime, u64)> {
+    let receipt_no = number(record.field(4), 99_999_999).filter(|n| *n >= 1)?;
+    let created = parse_timestamp(record.field(5))?;
+    let count = number(record.field(6), u64::from(u32::MAX))?;
+    Some((i64::try_from(receipt_no).ok()?, created, count))
 }
 
 fn number(digits: &[u8], max: u64) -> Option<u64> {
@@ -214,48 +250,147 @@ fn number(digits: &[u8], max: u64) -> Option<u64> {
     (n <= max).then_some(n)
 }
 
-/// The guard: free-text fields; every field of a record that has more than declared, since then no field is what it is
-/// declared to be (an added column is how such numbers come). A record with fewer is most likely cut off.
-fn holds_my_number(layout: &Layout, encoding: Encoding, record: &RawRecord<'_>) -> bool {
-    let misfit = record.len() > layout.fields.len() + 1;
-    let free_text = |i: usize| layout.fields.get(i - 1).is_some_and(|f| f.guard == Some(Guard::File));
-    record.field(0) == b"D"
-        && (1..record.len()).filter(|i| misfit || free_text(*i)).any(|i| {
-            let bytes = record.field(i);
-            // What does not decode is looked at byte by byte: half-width digits are ASCII in both encodings.
-            bytes.len() >= 12
-                && match encoding.decode(bytes) {
-                    Ok(text) => my_number::found_in(&text),
-                    Err(_) => my_number::found_in(&String::from_utf8_lossy(bytes)),
-                }
-        })
+/// The guard: free-text fields of a D line. A line that is not what its layout declares (a column added or missing, another
+/// letter, a place after E) has its other fields looked at too, since such numbers come that way; of a D line with missing
+/// columns not those of digits alone, which a cut would make of any key.
+fn holds_my_number(layout: &Layout, encoding: Encoding, record: &RawRecord<'_>, after_end: bool) -> bool {
+    let data = record.field(0) == b"D" && !after_end;
+    let expected = layout.fields.len() + 1;
+    let looked_at = |i: usize| {
+        let free_text = i > 0 && layout.fields.get(i - 1).is_some_and(|f| f.guard == Some(Guard::File));
+        match data {
+            true if record.len() == expected => free_text,
+            true if record.len() < expected => free_text || !record.field(i).iter().all(u8::is_ascii_digit),
+            _ => true,
+        }
+    };
+    (0..record.len()).filter(|i| looked_at(*i)).any(|i| my_number::found_in_bytes(record.field(i), encoding))
+}
+
+/// Why a file cannot be read on.
+enum Unreadable {
+    Io(std::io::Error),
+    Encoding,
+    Malformed(u64),
+}
+
+impl From<RecordError> for Unreadable {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Io(error) => Self::Io(error),
+            RecordError::TooLarge { line } => Self::Malformed(line),
+        }
+    }
+}
+
+impl From<XmlError> for Unreadable {
+    fn from(error: XmlError) -> Self {
+        match error {
+            XmlError::Io(error) => Self::Io(error),
+            XmlError::Encoding => Self::Encoding,
+            XmlError::Header { line, .. } | XmlError::Malformed { line, .. } | XmlError::TooLarge { line } => {
+                Self::Malformed(line)
+            }
+        }
+    }
+}
+
+/// Records of either form; the first bytes say which.
+enum Lines {
+    Csv { records: Box<Records<File>>, bom: bool },
+    Xml { records: Box<XmlRecords<File>>, bom: bool, encoding: Encoding },
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self> {
+        let mut head = Vec::new();
+        File::open(path).at(path)?.take(256).read_to_end(&mut head).at(path)?;
+        let file = File::open(path).at(path)?;
+        if xml::is_xml(&head) {
+            let records = Box::new(XmlRecords::new(file));
+            return Ok(Self::Xml { records, bom: false, encoding: Encoding::Utf8 });
+        }
+        let mut records = Box::new(Records::new(file));
+        let bom = records.skip_bom().at(path)?;
+        Ok(Self::Csv { records, bom })
+    }
+
+    /// Reads the header; to be called first.
+    fn head(&mut self) -> std::result::Result<Head, Unreadable> {
+        let head = match self {
+            Self::Csv { records, .. } => records.next_record()?.and_then(|record| Head::parse(&record)),
+            Self::Xml { records, bom, encoding } => {
+                let header = records.header()?;
+                (*bom, *encoding) = (header.bom, header.encoding);
+                Head::parse(&header.record())
+            }
+        };
+        head.ok_or(Unreadable::Malformed(1))
+    }
+
+    /// Whether there is a byte order mark, and the encoding that the file itself declares.
+    fn encoding(&self) -> (bool, Option<Encoding>) {
+        match self {
+            Self::Csv { bom, .. } => (*bom, None),
+            Self::Xml { bom, encoding, .. } => (*bom, Some(*encoding)),
+        }
+    }
+
+    fn is_xml(&self) -> bool {
+        matches!(self, Self::Xml { .. })
+    }
+
+    fn is_suspicious(&self) -> bool {
+        matches!(self, Self::Xml { records, .. } if records.suspicious)
+    }
+
+    fn set_layout(&mut self, layout: &'static Layout) {
+        if let Self::Xml { records, .. } = self {
+            records.set_layout(layout);
+        }
+    }
+
+    fn advance(&mut self) -> std::result::Result<bool, Unreadable> {
+        match self {
+            Self::Csv { records, .. } => Ok(records.advance()?),
+            Self::Xml { records, .. } => Ok(records.advance()?),
+        }
+    }
+
+    fn current(&self) -> RawRecord<'_> {
+        match self {
+            Self::Csv { records, .. } => records.current(),
+            Self::Xml { records, .. } => records.current(),
+        }
+    }
 }
 
 /// The D lines of a file that [`inspect`] let through.
 pub struct DataLines {
-    records: Records<File>,
+    lines: Lines,
 }
 
 impl DataLines {
-    pub fn open(path: &Path) -> Result<Self> {
-        let mut records = Records::new(File::open(path).at(path)?);
-        records.skip_bom().at(path)?;
-        Ok(Self { records })
+    pub fn open(path: &Path, layout: &'static Layout) -> Result<Self> {
+        let mut lines = Lines::open(path)?;
+        lines.set_layout(layout);
+        Ok(Self { lines })
     }
 
     /// The next D line; its field 0 is the letter. H and E are passed over.
     pub fn next_line(&mut self) -> Result<Option<RawRecord<'_>>> {
         loop {
-            match self.records.advance() {
+            match self.lines.advance() {
                 Ok(false) => return Ok(None),
-                Ok(true) if self.records.current().field(0) == b"D" => break,
+                Ok(true) if self.lines.current().field(0) == b"D" => break,
                 Ok(true) => {}
-                Err(RecordError::Io(error)) => return Err(error).at("input"),
-                Err(RecordError::TooLarge { line }) => {
-                    return Err(crate::Error::failed(format!("line {line} grew while it was read; run again")));
+                Err(Unreadable::Io(error)) => return Err(error).at("input"),
+                Err(Unreadable::Encoding) => return Err(Error::failed("a file changed while it was read; run again")),
+                Err(Unreadable::Malformed(line)) => {
+                    return Err(Error::failed(format!("line {line} changed while it was read; run again")));
                 }
             }
         }
-        Ok(Some(self.records.current()))
+        Ok(Some(self.lines.current()))
     }
 }

@@ -4,3 +4,4 @@ pub mod envelope;
 pub mod master;
 pub mod records;
 pub mod uke;
+pub mod xml;

@@ -24,6 +24,10 @@ pub enum RecordError {
 pub struct RawRecord<'a> {
     data: &'a [u8],
     ends: &'a [usize],
+    /// Bytes between two fields in `data`: 1 where it is the line itself, 0 where quotes were taken off.
+    gap: usize,
+    /// Where the fields began in the file, of a record that had quotes.
+    starts: &'a [Start],
     /// Line of its first byte, from 1.
     pub line: u64,
     /// Offset of its first byte in the file.
@@ -32,10 +36,18 @@ pub struct RawRecord<'a> {
     pub misquoted: bool,
 }
 
+/// Where a field begins in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Start {
+    pub line: u64,
+    pub byte: u64,
+    quoted: bool,
+}
+
 impl<'a> RawRecord<'a> {
-    /// A record of fields that lie one after the other in `data`, each ending where `ends` says.
-    pub fn new(data: &'a [u8], ends: &'a [usize], line: u64, byte: u64) -> Self {
-        Self { data, ends, line, byte, misquoted: false }
+    /// A record of fields that lie one after the other in `data`, each ending where `ends` says; `starts` may be empty.
+    pub fn new(data: &'a [u8], ends: &'a [usize], starts: &'a [Start], line: u64, byte: u64) -> Self {
+        Self { data, ends, gap: 0, starts, line, byte, misquoted: false }
     }
 
     pub fn len(&self) -> usize {
@@ -46,29 +58,59 @@ impl<'a> RawRecord<'a> {
         self.ends.is_empty()
     }
 
+    fn start(&self, index: usize) -> usize {
+        if index == 0 { 0 } else { self.ends[index - 1] + self.gap }
+    }
+
     /// Field by position; empty when there is none.
     pub fn field(&self, index: usize) -> &'a [u8] {
         let Some(&end) = self.ends.get(index) else { return &[] };
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.data[start..end]
+        &self.data[self.start(index)..end]
+    }
+
+    /// Line and offset in the file of a byte of a field.
+    pub fn place(&self, index: usize, offset: usize) -> (u64, u64) {
+        let far = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let Some(start) = self.starts.get(index) else {
+            return (self.line, self.byte + far(self.start(index) + offset));
+        };
+        // Inside quotes a quote stands twice and a line may end.
+        let before = &self.field(index)[..offset];
+        let count = |b: u8| far(memchr::memchr_iter(b, before).count());
+        let quotes = if start.quoted { 1 + count(b'"') } else { 0 };
+        (start.line + count(b'\n'), start.byte + far(offset) + quotes)
     }
 }
 
 /// A pull reader of records.
 pub struct Records<R> {
     source: R,
+    /// Size of one read.
+    step: usize,
     core: Reader,
     input: Vec<u8>,
     start: usize,
     filled: usize,
     data: Vec<u8>,
     ends: Vec<usize>,
+    starts: Vec<Start>,
     byte: u64,
     line: u64,
     at_end: bool,
-    /// Of the record last read: bytes, fields, line, byte.
-    current: (usize, usize, u64, u64),
+    /// The record last read.
+    current: Current,
     quotes: Quotes,
+}
+
+/// Where the record last read lies.
+#[derive(Debug, Clone, Copy, Default)]
+struct Current {
+    /// Its line in `input`; `None` = unquoted into `data`, `used` bytes of it.
+    in_input: Option<(usize, usize)>,
+    used: usize,
+    fields: usize,
+    line: u64,
+    byte: u64,
     misquoted: bool,
 }
 
@@ -93,11 +135,6 @@ impl Quotes {
             _ => None,
         }
     }
-
-    /// The state after bytes without any quote that began at a field.
-    fn after_plain(bytes: &[u8]) -> Self {
-        if matches!(bytes.last(), None | Some(b',' | b'\n' | b'\r')) { Self::FieldStart } else { Self::Plain }
-    }
 }
 
 impl<R: Read> Records<R> {
@@ -107,32 +144,29 @@ impl<R: Read> Records<R> {
 
     /// `buffer` is the size of one read; results do not depend on it.
     pub fn with_buffer(source: R, buffer: usize) -> Self {
+        let step = buffer.max(1);
         Self {
             source,
+            step,
             core: Reader::new(),
-            input: vec![0; buffer.max(1)],
+            input: vec![0; step],
             start: 0,
             filled: 0,
-            data: vec![0; MAX_RECORD],
-            ends: vec![0; MAX_FIELDS],
+            data: Vec::new(),
+            ends: Vec::new(),
+            starts: Vec::new(),
             byte: 0,
             line: 1,
             at_end: false,
-            current: (0, 0, 1, 0),
+            current: Current::default(),
             quotes: Quotes::FieldStart,
-            misquoted: false,
         }
     }
 
     /// Whether the input starts with a UTF-8 byte order mark; if so it is skipped.
     pub fn skip_bom(&mut self) -> Result<bool, std::io::Error> {
         while self.filled - self.start < 3 && !self.at_end {
-            if self.input.len() < 3 {
-                self.input.resize(3, 0);
-            }
-            let n = self.source.read(&mut self.input[self.filled..])?;
-            self.at_end |= n == 0;
-            self.filled += n;
+            self.read_more()?;
         }
         let found = self.input[self.start..self.filled].starts_with(b"\xef\xbb\xbf");
         if found {
@@ -149,46 +183,112 @@ impl<R: Read> Records<R> {
 
     /// The record last read.
     pub fn current(&self) -> RawRecord<'_> {
-        let (used, fields, line, byte) = self.current;
-        let (data, ends) = (&self.data[..used], &self.ends[..fields]);
-        RawRecord { data, ends, line, byte, misquoted: self.misquoted }
+        let Current { in_input, used, fields, line, byte, misquoted } = self.current;
+        let ends = &self.ends[..fields];
+        match in_input {
+            Some((from, to)) => {
+                RawRecord { data: &self.input[from..to], ends, gap: 1, starts: &[], line, byte, misquoted }
+            }
+            None => RawRecord { data: &self.data[..used], ends, gap: 0, starts: &self.starts, line, byte, misquoted },
+        }
     }
 
     /// Reads the next record into [`Self::current`]; false at the end.
     pub fn advance(&mut self) -> Result<bool, RecordError> {
-        let (mut used, mut fields) = (0, 0);
         // Line ends left over from the record before belong to no record.
         self.skip_line_ends()?;
-        let (line, byte) = (self.line, self.byte);
+        match self.plain_line()? {
+            Some(found) => Ok(found),
+            None => self.quoted_record(),
+        }
+    }
+
+    /// Reads on behind what is there.
+    fn read_more(&mut self) -> std::io::Result<()> {
+        if self.start > 0 {
+            self.input.copy_within(self.start..self.filled, 0);
+            self.filled -= self.start;
+            self.start = 0;
+        }
+        if self.filled + self.step > self.input.len() {
+            self.input.resize(self.filled + self.step, 0);
+        }
+        let n = self.source.read(&mut self.input[self.filled..self.filled + self.step])?;
+        self.at_end = n == 0;
+        self.filled += n;
+        Ok(())
+    }
+
+    /// The usual case: a line without quotes, its fields as they stand. `None` = it must be read with quotes in mind.
+    fn plain_line(&mut self) -> Result<Option<bool>, RecordError> {
+        let mut searched = 0;
+        let end = loop {
+            let rest = &self.input[self.start..self.filled];
+            match memchr::memchr(b'\n', &rest[searched..]) {
+                Some(at) => break searched + at,
+                None if self.at_end => break rest.len(),
+                None if rest.len() > MAX_RECORD + 1 => break rest.len(),
+                None => searched = rest.len(),
+            }
+            self.read_more().map_err(RecordError::Io)?;
+        };
+        let whole = &self.input[self.start..self.start + end];
+        if whole.is_empty() {
+            return Ok(Some(false));
+        }
+        let text = whole.strip_suffix(b"\r").unwrap_or(whole);
+        if memchr::memchr2(b'"', b'\r', text).is_some() {
+            return Ok(None);
+        }
+        self.ends.clear();
+        self.ends.extend(memchr::memchr_iter(b',', text));
+        self.ends.push(text.len());
+        let fields = self.ends.len();
+        if text.len() > MAX_RECORD || fields > MAX_FIELDS {
+            return Err(RecordError::TooLarge { line: self.line });
+        }
+        let in_input = Some((self.start, self.start + text.len()));
+        self.current = Current { in_input, used: 0, fields, line: self.line, byte: self.byte, misquoted: false };
+        self.pass(end);
+        Ok(Some(true))
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.byte += u64::try_from(bytes).unwrap_or(0);
+    }
+
+    /// A record by the library's reader, watched byte by byte for where its fields began and how it was quoted.
+    fn quoted_record(&mut self) -> Result<bool, RecordError> {
+        self.core.reset();
+        self.data.resize(MAX_RECORD, 0);
+        self.ends.resize(MAX_FIELDS, 0);
+        self.starts.clear();
         self.quotes = Quotes::FieldStart;
-        self.misquoted = false;
+        let (line, byte) = (self.line, self.byte);
+        let (mut used, mut fields, mut misquoted) = (0, 0, false);
         loop {
             if self.start == self.filled && !self.at_end {
-                self.start = 0;
-                self.filled = self.source.read(&mut self.input).map_err(RecordError::Io)?;
-                self.at_end = self.filled == 0;
+                self.read_more().map_err(RecordError::Io)?;
             }
             let chunk = &self.input[self.start..self.filled];
             let (result, read, wrote, ends) =
                 self.core.read_record(chunk, &mut self.data[used..], &mut self.ends[fields..]);
-            let passed = &chunk[..read];
-            self.line += u64::try_from(memchr::memchr_iter(b'\n', passed).count()).unwrap_or(0);
-            // Most files have no quote at all; then there is nothing to follow.
-            if self.quotes == Quotes::FieldStart && memchr::memchr(b'"', passed).is_none() {
-                self.quotes = if read == 0 { self.quotes } else { Quotes::after_plain(passed) };
-            } else {
-                for byte in passed {
-                    match self.quotes.after(*byte) {
-                        Some(next) => self.quotes = next,
-                        None => {
-                            self.misquoted = true;
-                            self.quotes = Quotes::Plain;
-                        }
+            for byte in &chunk[..read] {
+                if self.quotes == Quotes::FieldStart && self.starts.len() < MAX_FIELDS {
+                    self.starts.push(Start { line: self.line, byte: self.byte, quoted: *byte == b'"' });
+                }
+                match self.quotes.after(*byte) {
+                    Some(next) => self.quotes = next,
+                    None => {
+                        misquoted = true;
+                        self.quotes = Quotes::Plain;
                     }
                 }
+                self.line += u64::from(*byte == b'\n');
+                self.byte += 1;
             }
             self.start += read;
-            self.byte += u64::try_from(read).unwrap_or(0);
             used += wrote;
             fields += ends;
             match result {
@@ -197,7 +297,7 @@ impl<R: Read> Records<R> {
                     return Err(RecordError::TooLarge { line });
                 }
                 ReadRecordResult::Record => {
-                    self.current = (used, fields, line, byte);
+                    self.current = Current { in_input: None, used, fields, line, byte, misquoted };
                     return Ok(true);
                 }
                 ReadRecordResult::End => return Ok(false),
@@ -219,9 +319,7 @@ impl<R: Read> Records<R> {
             if self.at_end {
                 return Ok(());
             }
-            self.start = 0;
-            self.filled = self.source.read(&mut self.input).map_err(RecordError::Io)?;
-            self.at_end = self.filled == 0;
+            self.read_more().map_err(RecordError::Io)?;
         }
     }
 }
@@ -265,6 +363,19 @@ mod tests {
                 assert_eq!(records.current().misquoted, bad, "{text:?} with {buffer}");
             }
         }
+    }
+
+    #[test]
+    fn a_byte_of_a_field_is_found_in_the_file() {
+        let text = b"H\r\nD,ab,c\r\nD,\"a\"\"b\ncX\",\"Y\",Z\r\n";
+        let at = |b: u8| u64::try_from(text.iter().rposition(|c| *c == b).unwrap()).unwrap();
+        let mut records = Records::new(text.as_slice());
+        records.advance().unwrap();
+        records.advance().unwrap();
+        assert_eq!(records.current().place(1, 1), (2, 6));
+        records.advance().unwrap();
+        let places = [records.current().place(1, 5), records.current().place(2, 0), records.current().place(3, 0)];
+        assert_eq!(places, [(4, at(b'X')), (4, at(b'Y')), (4, at(b'Z'))]);
     }
 
     #[test]

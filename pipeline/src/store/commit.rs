@@ -170,7 +170,7 @@ impl<'s> Stage<'s> {
         rows.sort_by_cached_key(|row| (key(row), row.clone()));
         let mut writer = self.table(table, partition)?;
         for row in rows {
-            writer.push(row)?;
+            writer.push(&row)?;
         }
         self.finish_table(table, partition, writer)
     }

@@ -54,7 +54,7 @@ pub fn records(world: &World) -> Result<Vec<Bad>> {
         make(0, 10, "300101", &[("insurer_no", number(1, 0))])?,
         make(1, 11, "300102", &[("insurer_no", number(1, 1)), ("acquired_on", ABOLISHED_ON)])?,
         make(3, 12, "300104", &[("operation", "2")])?,
-        make(3, 13, "200101", &[("number", "")])?,
+        make(3, 13, "200111", &[("number", "")])?,
         make(0, 14, "100811", &[("birth_date", "20270101")])?,
         make(1, 15, "100513", &[("name", "資格空白無")])?,
     ];

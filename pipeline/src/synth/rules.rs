@@ -9,6 +9,7 @@ use shikaku_schemas::messages::{self, FieldRule, field_code};
 
 use super::Out;
 use super::delimited::{Body, Ending, Row};
+use super::masters::ABOLISHED_ON;
 use super::planted::{number_like_mine, other_digit};
 use super::sample::evening;
 use super::world::World;
@@ -21,7 +22,10 @@ const NOT_ALONE: &[(&str, &str)] = &[
     ("000000", "the code of a record without findings"),
     ("16", "field rule of the insurer master: a master has no header and is refused whole (400302)"),
     ("17", "field rule of the institution master: a master has no header and is refused whole (400302)"),
-    ("3", "against what is known: needs masters, history or another file before it"),
+    ("30000", "needs files before it in the order of 受付番号"),
+    ("3002", "needs links before it"),
+    ("3005", "needs check logs before it"),
+    ("3009", "speaks of UKE files"),
     ("400003", "needs more than 100,000 records or 50 MB"),
     ("400007", "control totals of a UKE file, which is not a delimited file"),
     ("4001", "speaks of CRLs"),
@@ -47,6 +51,7 @@ pub fn write(world: &World, out: &mut Out) -> Result<()> {
         }
     }
     rules.between_fields()?;
+    rules.against_what_is_known()?;
     rules.whole_files()?;
     let mut text = "Codes that no single small delimited file can show:\n".to_owned();
     for message in messages::all().filter(|m| !rules.written.contains(&m.code)) {
@@ -199,8 +204,12 @@ impl Rules<'_> {
     fn between_fields(&mut self) -> Result<()> {
         let (first, municipal) = (self.insurer("01")?, self.insurer("06")?);
         let valid = self.valid("SUB", first)?;
-        let changes: [(&str, &[(&str, &str)]); 7] = [
-            ("200101", &[("insurer_no", "")]),
+        let changes: [(&str, &[(&str, &str)]); 11] = [
+            ("200101", &[("coverage_seq", "")]),
+            ("200110", &[("insurer_no", "")]),
+            ("200111", &[("number", "")]),
+            ("200112", &[("acquired_on", "")]),
+            ("200113", &[("card_kind", "")]),
             ("200103", &[("lost_on", "20260331")]),
             ("200104", &[("loss_reason", "")]),
             ("200105", &[("lost_on", "")]),
@@ -231,6 +240,34 @@ impl Rules<'_> {
         let number = number_like_mine();
         self.one("900001", first, &valid.clone().with(&[("address", &format!("東京都架空区{number}"))])?, "SUB")?;
         self.one("900002", first, &valid.with(&[("number", &number)])?, "SUB")
+    }
+
+    /// Against masters and what the same file registered before.
+    fn against_what_is_known(&mut self) -> Result<()> {
+        let (first, municipal) = (self.insurer("01")?, self.insurer("06")?);
+        let valid = self.valid("SUB", first)?;
+        let foreign = self.world.insurers[municipal].numbers[0].0.clone();
+        self.one("300101", first, &valid.clone().with(&[("insurer_no", &foreign)])?, "SUB")?;
+        let again = valid.clone().with(&[("record_no", "2")])?;
+        for (code, second) in [("300106", again.clone()), ("300103", again.with(&[("address", "東京都架空区一丁目")])?)]
+        {
+            let mut body = self.body("SUB", first);
+            body.push(&valid);
+            body.push(&second);
+            self.put(code, &body.bytes(Ending::Right))?;
+        }
+        self.one("300104", first, &valid.clone().with(&[("operation", "2")])?, "SUB")?;
+        self.one("300105", first, &valid.with(&[("operation", "4")])?, "SUB")?;
+        // The 健保組合 has a second number, which is abolished.
+        let union = self.insurer("02")?;
+        let (Some((number, _)), day) = (self.world.insurers[union].numbers.get(1).cloned(), ABOLISHED_ON) else {
+            return Ok(());
+        };
+        let of_abolished = self.valid("SUB", union)?.with(&[("insurer_no", &number)])?;
+        let late = of_abolished.clone().with(&[("acquired_on", day)])?;
+        self.one("300102", union, &late, "SUB")?;
+        let open = of_abolished.with(&[("acquired_on", "20200401"), ("lost_on", ""), ("loss_reason", "")])?;
+        self.one("300107", union, &open, "SUB")
     }
 
     fn whole_files(&mut self) -> Result<()> {
@@ -283,6 +320,7 @@ fn broken(field: &Field, rule: FieldRule, encoding: Encoding) -> Option<Vec<u8>>
         FieldRule::Scheme => text("架空商事株式会社"),
         FieldRule::Spacing => text("資格太郎"),
         // With a full-width space, so that a name breaks no other rule.
+        FieldRule::Unusable => Some(b"-".to_vec()),
         FieldRule::Gaiji => Some(vec![0xf0, 0x40, 0x81, 0x40, 0xf0, 0x41]),
         FieldRule::MustBeBlank | FieldRule::CheckDigit | FieldRule::Unique => None,
     }

@@ -92,7 +92,9 @@ fn decode_cp932(bytes: &[u8]) -> Result<String, Undecodable> {
             let offset = read.saturating_sub(length + usize::from(after));
             // A lone 0x80 before the broken place is the first fault.
             let earlier = text.contains('\u{80}').then(|| first_bad(bytes)).filter(|e| e.offset < offset);
-            Err(earlier.unwrap_or_else(|| at(bytes, offset, if length > 1 { 2 } else { 1 })))
+            // A broken pair is shown whole, though its second byte may be read again as a character of its own.
+            let pair = matches!(bytes.get(offset), Some(0x81..=0x9f | 0xe0..=0xfc));
+            Err(earlier.unwrap_or_else(|| at(bytes, offset, if length > 1 || pair { 2 } else { 1 })))
         }
     }
 }
@@ -141,7 +143,12 @@ fn gaiji_bytes(c: char) -> Option<[u8; 2]> {
 
 /// Whether the text holds a user-defined character.
 pub fn has_gaiji(text: &str) -> bool {
-    text.chars().any(|c| ('\u{e000}'..='\u{e757}').contains(&c))
+    !text.is_ascii() && text.chars().any(is_gaiji)
+}
+
+/// A private-use character that stands for one of the 1,880 user-defined codes F040–F9FC.
+pub fn is_gaiji(c: char) -> bool {
+    matches!(c, '\u{e000}'..='\u{e757}')
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::cp932::Encoding;
 use super::digits::my_number_digit;
 use crate::error::{At, Result};
 
@@ -46,6 +47,15 @@ pub fn found_in(text: &str) -> bool {
         }
     }
     false
+}
+
+/// The same for bytes that need not decode: half-width digits are ASCII in both encodings.
+pub fn found_in_bytes(bytes: &[u8], encoding: Encoding) -> bool {
+    bytes.len() >= 12
+        && match encoding.decode(bytes) {
+            Ok(text) => found_in(&text),
+            Err(_) => found_in(&String::from_utf8_lossy(bytes)),
+        }
 }
 
 /// Whether any text of a file holds one, in either encoding, whatever its layout: for files that no layout could be

@@ -1,0 +1,248 @@
+//! What the lake knows of the members that a night's files name.
+//!
+//! The whole tables are gone through by five or six narrow columns, row group by row group in parallel, so that a night's
+//! cost follows its records and hardly the population. Whole rows are read only of members whose rows must be repeated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Array, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::record_batch::RecordBatch;
+use rayon::prelude::*;
+use shikaku_schemas::tables::Table;
+
+use super::apply::MemberState;
+use super::image::{Body, State, Target};
+use crate::error::{Error, Result};
+use crate::lake::read::{Group, Prune, Reader};
+use crate::lake::row::{Row, from_batch};
+
+/// Number of a member of one insurer: the 16 digits of its 被保険者枝番.
+pub type MemberNo = u64;
+
+/// A member that the files name, and what they want of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// 紐付番号 of its records, if they all have the same.
+    pub link_no: Option<i64>,
+    /// Its rows may have to be repeated, so they must be read whole.
+    pub whole: bool,
+}
+
+/// By 保険者コード, then member.
+pub type WantedMembers = BTreeMap<String, BTreeMap<MemberNo, Wanted>>;
+
+/// A resolved row of the lake.
+#[derive(Debug, Clone)]
+pub struct KnownRow {
+    /// Milliseconds.
+    pub from: i64,
+    pub to: Option<i64>,
+    pub state: State,
+}
+
+/// Resolved rows of one member: its own (under 0) and its coverages', by 資格通番, in the order of recorded time.
+pub type KnownMember = BTreeMap<i64, Vec<KnownRow>>;
+
+/// What is known of one insurer's wanted members.
+pub type KnownInsurer = BTreeMap<MemberNo, KnownMember>;
+
+/// Where a row lies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    group: usize,
+    row: usize,
+    rank: usize,
+}
+
+struct Found {
+    insurer: usize,
+    member: MemberNo,
+    seq: i64,
+    from: i64,
+    to: Option<i64>,
+    link_no: i64,
+    image: i64,
+    place: Place,
+}
+
+/// Reads what is known of the wanted members as of a night whose recorded time is `now`.
+pub fn known(
+    reader: &Reader,
+    targets: [&Target; 2],
+    wanted: &WantedMembers,
+    now: i64,
+) -> Result<BTreeMap<String, KnownInsurer>> {
+    let codes: BTreeSet<String> = wanted.keys().cloned().collect();
+    let prune = Prune { column: "insurer_code", wanted: &codes };
+    let insurers: Vec<(&String, Vec<(MemberNo, Wanted)>)> =
+        wanted.iter().map(|(code, own)| (code, own.iter().map(|(m, w)| (*m, *w)).collect())).collect();
+    let mut found: [Vec<Found>; 2] = [Vec::new(), Vec::new()];
+    let mut groups: [Vec<Group>; 2] = [Vec::new(), Vec::new()];
+    for (index, target) in targets.iter().enumerate() {
+        groups[index] = reader.groups(target.table, Some(&prune))?;
+        let scanned: Vec<Vec<Found>> = groups[index]
+            .par_iter()
+            .enumerate()
+            .map(|(at, group)| scan(group, at, target.table, &insurers))
+            .collect::<Result<_>>()?;
+        found[index] = resolve(scanned.into_iter().flatten().collect());
+    }
+    let whole = whole_members(&found, &insurers, now);
+    let mut known: BTreeMap<String, KnownInsurer> = BTreeMap::new();
+    for ((target, groups), found) in targets.iter().zip(&groups).zip(found) {
+        let mut rows = whole_rows(groups, &found, &whole)?;
+        for (index, row) in found.into_iter().enumerate() {
+            let state = match rows.remove(&index) {
+                // A row that ended where the next began stands open in the lake: its end is the resolved one.
+                Some(stored) => target.state_of(stored),
+                None => State {
+                    link_no: row.link_no,
+                    image: row.image,
+                    updated_at: None,
+                    source_record: 0,
+                    body: Body::Unread,
+                },
+            };
+            let insurer = known.entry(insurers[row.insurer].0.clone()).or_default();
+            let keys = insurer.entry(row.member).or_default();
+            keys.entry(row.seq).or_default().push(KnownRow { from: row.from, to: row.to, state });
+        }
+    }
+    Ok(known)
+}
+
+/// The state of a member before the night's files.
+pub fn state_of(member: &KnownMember) -> MemberState {
+    let mut state = MemberState::default();
+    for (seq, rows) in member {
+        let open = rows.iter().find(|row| row.to.is_none()).map(|row| row.state.clone());
+        match seq {
+            0 => state.member = open,
+            seq => state.set_coverage(*seq, open),
+        }
+    }
+    state
+}
+
+fn column<'b, T: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Result<&'b T> {
+    let found = batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<T>());
+    found.ok_or_else(|| Error::integrity(format!("column {name} is missing or has another type")))
+}
+
+/// Rows of one row group that belong to wanted members.
+fn scan(
+    group: &Group,
+    at: usize,
+    table: &Table,
+    insurers: &[(&String, Vec<(MemberNo, Wanted)>)],
+) -> Result<Vec<Found>> {
+    let has_seq = table.index("coverage_seq").is_some();
+    let mut columns = vec!["insurer_code", "member_no", "link_no", "image", "recorded_from", "recorded_to"];
+    columns.extend(has_seq.then_some("coverage_seq"));
+    let mut found = Vec::new();
+    let mut offset = 0;
+    // The rows are sorted, and so are the members: both are gone through once.
+    let mut insurer: Option<(usize, usize)> = None;
+    let mut last_code = String::new();
+    for batch in group.read(Some(&columns), None)? {
+        let batch = batch?;
+        let codes: &StringArray = column(&batch, "insurer_code")?;
+        let members: &StringArray = column(&batch, "member_no")?;
+        let links: &Int64Array = column(&batch, "link_no")?;
+        let images: &Int64Array = column(&batch, "image")?;
+        let from: &TimestampMillisecondArray = column(&batch, "recorded_from")?;
+        let to: &TimestampMillisecondArray = column(&batch, "recorded_to")?;
+        let seqs: Option<&Int64Array> = if has_seq { Some(column(&batch, "coverage_seq")?) } else { None };
+        for row in 0..batch.num_rows() {
+            let code = codes.value(row);
+            if code != last_code {
+                code.clone_into(&mut last_code);
+                insurer = insurers.binary_search_by(|(own, _)| own.as_str().cmp(code)).ok().map(|i| (i, 0));
+            }
+            let Some((index, next)) = &mut insurer else { continue };
+            let own = &insurers[*index].1;
+            let member = parse_member(members.value(row))?;
+            while own.get(*next).is_some_and(|(m, _)| *m < member) {
+                *next += 1;
+            }
+            if own.get(*next).is_none_or(|(m, _)| *m != member) {
+                continue;
+            }
+            found.push(Found {
+                insurer: *index,
+                member,
+                seq: seqs.map_or(0, |s| s.value(row)),
+                from: from.value(row),
+                to: (!to.is_null(row)).then(|| to.value(row)),
+                link_no: links.value(row),
+                image: images.value(row),
+                place: Place { group: at, row: offset + row, rank: group.rank },
+            });
+        }
+        offset += batch.num_rows();
+    }
+    Ok(found)
+}
+
+fn parse_member(text: &str) -> Result<MemberNo> {
+    text.parse().map_err(|_| Error::integrity("a stored 被保険者枝番 is no number"))
+}
+
+/// Rows that count, in (insurer, member, seq, recorded_from) order, each ending where the next one of its key begins: the
+/// rules of [`crate::lake::history`] on narrow rows.
+fn resolve(mut found: Vec<Found>) -> Vec<Found> {
+    found.par_sort_unstable_by_key(|f| (f.insurer, f.member, f.seq, f.from, std::cmp::Reverse(f.place.rank)));
+    found.dedup_by_key(|f| (f.insurer, f.member, f.seq, f.from));
+    found.retain(|f| f.to != Some(f.from));
+    for index in 1..found.len() {
+        let (before, after) = found.split_at_mut(index);
+        let (Some(own), Some(next)) = (before.last_mut(), after.first()) else { continue };
+        if (own.insurer, own.member, own.seq) == (next.insurer, next.member, next.seq)
+            && own.to.is_none_or(|to| to > next.from)
+        {
+            own.to = Some(next.from);
+        }
+    }
+    found
+}
+
+/// Members whose rows may have to be written again: asked for by their records, of another person than known, or touched
+/// earlier in the same night.
+fn whole_members(
+    found: &[Vec<Found>; 2],
+    insurers: &[(&String, Vec<(MemberNo, Wanted)>)],
+    now: i64,
+) -> BTreeSet<(usize, MemberNo)> {
+    let mut whole = BTreeSet::new();
+    for row in found.iter().flatten() {
+        let own = &insurers[row.insurer].1;
+        let Ok(at) = own.binary_search_by_key(&row.member, |(m, _)| *m) else { continue };
+        let wanted = own[at].1;
+        let moved = row.to.is_none() && wanted.link_no != Some(row.link_no);
+        if wanted.whole || moved || row.from >= now || row.to.is_some_and(|to| to >= now) {
+            whole.insert((row.insurer, row.member));
+        }
+    }
+    whole
+}
+
+/// Whole rows of those members, by their place in `found`.
+fn whole_rows(groups: &[Group], found: &[Found], whole: &BTreeSet<(usize, MemberNo)>) -> Result<BTreeMap<usize, Row>> {
+    let mut by_group: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+    for (index, row) in found.iter().enumerate().filter(|(_, f)| whole.contains(&(f.insurer, f.member))) {
+        by_group.entry(row.place.group).or_default().push((row.place.row, index));
+    }
+    let read: Vec<Vec<(usize, Row)>> = by_group
+        .into_par_iter()
+        .map(|(group, mut wanted)| -> Result<Vec<(usize, Row)>> {
+            wanted.sort_unstable();
+            let places: Vec<usize> = wanted.iter().map(|(row, _)| *row).collect();
+            let mut rows = Vec::with_capacity(places.len());
+            for batch in groups[group].read(None, Some(&places))? {
+                rows.extend(from_batch(&batch?)?);
+            }
+            Ok(wanted.into_iter().map(|(_, index)| index).zip(rows).collect())
+        })
+        .collect::<Result<_>>()?;
+    Ok(read.into_iter().flatten().collect())
+}
