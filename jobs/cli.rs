@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use chrono::{NaiveDate, NaiveDateTime};
 use clap::{Parser, Subcommand, ValueEnum};
 use shikaku_pipeline::config::Config;
+use shikaku_pipeline::export::Format;
+use shikaku_pipeline::inquire::Request;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::{Store, publish};
 use shikaku_pipeline::synth;
@@ -13,7 +15,7 @@ use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
 
 use crate::jobs::{self, Call, nightly};
-use crate::{outside, show};
+use crate::{access, outside, show};
 
 #[derive(Parser)]
 #[command(
@@ -91,7 +93,7 @@ enum Command {
         #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
         month: Month,
         /// Decide as known before this moment instead of the cut-off
-        #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SS")]
+        #[arg(long, value_name = "YYYY-MM-DD[THH:MM:SS]", value_parser = parse_moment)]
         known_at: Option<NaiveDateTime>,
         #[arg(long, value_name = "YYYY-MM-DD")]
         date: Option<NaiveDate>,
@@ -106,6 +108,13 @@ enum Command {
         #[command(subcommand)]
         command: MonthlyStats,
     },
+    /// Fold the deltas of the history tables into new bases
+    Compact,
+    /// Master keys of the restricted tables and landed inputs
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Check what was published
     Audit {
         #[command(subcommand)]
@@ -119,6 +128,55 @@ enum Command {
         /// 受付番号 of the held file
         #[arg(long, value_name = "N")]
         receipt: i64,
+    },
+    /// What the online side would say of one person's eligibility on a day
+    ///
+    /// The request is a JSON file, or stdin, since arguments can be seen by every process: {"insurer_no": "…", "symbol": "…",
+    /// "number": "…", "branch_no": "…", "birth_date": "YYYY-MM-DD"} or {"link_no": 1} or {"serial": "…"}, with "valid_on":
+    /// "YYYY-MM-DD" and, if wanted, "known_at": "YYYY-MM-DDTHH:MM:SS". The single options are for tests.
+    Inquire {
+        /// JSON file with the request; `-` or nothing = stdin
+        #[arg(value_name = "FILE")]
+        request: Option<PathBuf>,
+        /// 保険者番号
+        #[arg(long, value_name = "NO")]
+        insurer_no: Option<String>,
+        /// 記号
+        #[arg(long)]
+        symbol: Option<String>,
+        /// 番号
+        #[arg(long)]
+        number: Option<String>,
+        /// 枝番
+        #[arg(long, value_name = "NO")]
+        branch: Option<String>,
+        /// 生年月日
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        birth_date: Option<NaiveDate>,
+        /// 紐付番号
+        #[arg(long, value_name = "NO")]
+        link_no: Option<i64>,
+        /// Certificate serial in hex
+        #[arg(long, value_name = "HEX")]
+        serial: Option<String>,
+        /// 資格確認日
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        valid_on: Option<NaiveDate>,
+        /// As known just before this moment; a date = at its end
+        #[arg(long, value_name = "YYYY-MM-DD[THH:MM:SS]", value_parser = parse_moment)]
+        known_at: Option<NaiveDateTime>,
+    },
+    /// Write a table in clear; leaves an access record
+    Export {
+        #[arg(value_name = "TABLE")]
+        table: String,
+        /// As of this set instead of the newest
+        #[arg(long, value_name = "N")]
+        generation: Option<i64>,
+        #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+        format: ExportFormat,
+        #[arg(short, long, value_name = "PATH")]
+        output: PathBuf,
     },
     /// What the lake holds and what needs attention
     Status,
@@ -157,6 +215,12 @@ enum Kind {
     Masters,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum ExportFormat {
+    Csv,
+    Parquet,
+}
+
 #[derive(Subcommand)]
 enum Monthly {
     /// Close a month
@@ -186,6 +250,16 @@ enum Audit {
 }
 
 #[derive(Subcommand)]
+enum KeysCommand {
+    /// Make a new master key and wrap every data key by it
+    Rotate {
+        /// Remove the older master keys from the key file afterwards: backups sealed by them can no longer be read
+        #[arg(long)]
+        forget: bool,
+    },
+}
+
+#[derive(Subcommand)]
 enum Runs {
     /// All runs
     List,
@@ -198,6 +272,14 @@ enum Runs {
 
 fn parse_month(text: &str) -> std::result::Result<Month, String> {
     Month::parse(text).ok_or_else(|| "a month is written YYYY-MM".to_owned())
+}
+
+/// A moment, or a date for its end.
+fn parse_moment(text: &str) -> std::result::Result<NaiveDateTime, String> {
+    let day_end = |date: NaiveDate| date.succ_opt().map(|next| next.and_time(chrono::NaiveTime::MIN));
+    let date = text.parse::<NaiveDate>().ok().and_then(day_end);
+    let moment = date.or_else(|| text.parse().ok());
+    moment.ok_or_else(|| "a moment is written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS".to_owned())
 }
 
 /// Parses, runs, prints; the exit code is the contract's (design.md §2).
@@ -298,6 +380,14 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
         Command::Stats { command: MonthlyStats::Build { month, date } } => {
             job("stats", *date, Vec::new(), Some(*month), None)
         }
+        Command::Keys { command: KeysCommand::Rotate { forget } } => {
+            let mut store = Store::open_locked(config(arguments)?, outside::outside())?;
+            access::rotate(&mut store, *forget, json)
+        }
+        Command::Compact => {
+            let date = jobs::compact::date(&Store::open(config(arguments)?, outside::outside())?)?;
+            job("compact", date, Vec::new(), None, None)
+        }
         Command::Audit { command: Audit::Verify } => {
             // Under the lock, so that a run that was cut off is finished before it is judged; what a kill cannot explain
             // stays as it is and is judged as it is.
@@ -310,6 +400,40 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
         Command::Release { origin, receipt } => {
             let store = Store::open_locked(config(arguments)?, outside::outside())?;
             show::release(&store, origin, *receipt, json)
+        }
+        Command::Inquire {
+            request,
+            insurer_no,
+            symbol,
+            number,
+            branch,
+            birth_date,
+            link_no,
+            serial,
+            valid_on,
+            known_at,
+        } => {
+            let own = Request {
+                insurer_no: insurer_no.clone(),
+                symbol: symbol.clone(),
+                number: number.clone(),
+                branch_no: branch.clone(),
+                birth_date: *birth_date,
+                link_no: *link_no,
+                serial: serial.clone(),
+                valid_on: *valid_on,
+                known_at: *known_at,
+            };
+            let request = if own == Request::default() { access::request(request.as_ref())? } else { own };
+            access::inquire(&Store::open(config(arguments)?, outside::outside())?, &request, json)
+        }
+        Command::Export { table, generation, format, output } => {
+            let format = match format {
+                ExportFormat::Csv => Format::Csv,
+                ExportFormat::Parquet => Format::Parquet,
+            };
+            let store = Store::open(config(arguments)?, outside::outside())?;
+            access::export(&store, table, *generation, format, output, json)
         }
         Command::Status => show::status(&Store::open(config(arguments)?, outside::outside())?, json),
         Command::Runs { command } => {

@@ -9,6 +9,7 @@ macro_rules! say {
     }};
 }
 
+mod access;
 mod cli;
 #[path = "mod.rs"]
 mod jobs;

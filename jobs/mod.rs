@@ -1,6 +1,7 @@
 //! The jobs, registered once: the night's order, the help, the job table and the tests all go by this slice.
 
 mod checks;
+pub mod compact;
 mod crl;
 mod fees;
 mod links;
@@ -68,6 +69,7 @@ pub const JOBS: &[Job] = &[
     reroute::JOB,
     fees::JOB,
     stats::JOB,
+    compact::JOB,
 ];
 
 /// The job of that name.

@@ -121,6 +121,8 @@ pub struct ScheduleSection {
     pub reroute_day: u32,
     /// Day of the next month from which `fees close` and `stats build` are due.
     pub close_day: u32,
+    /// Deltas of a history table at which a night folds them; 0 = only `shikaku compact` does.
+    pub compact_deltas: usize,
     /// Jobs that must find input every night; absent input is exit 3.
     pub due: Vec<String>,
 }
@@ -188,7 +190,7 @@ impl Default for RerouteSection {
 }
 impl Default for ScheduleSection {
     fn default() -> Self {
-        Self { reroute_day: 0, close_day: 1, due: Vec::new() }
+        Self { reroute_day: 0, close_day: 1, compact_deltas: 0, due: Vec::new() }
     }
 }
 impl Default for RetentionSection {

@@ -11,6 +11,7 @@ use crate::inbox::Input;
 use crate::ledger::InputRow;
 use crate::outbox;
 use crate::read::envelope::{self, Accepts, Header};
+use crate::store::commit::Landed;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
@@ -180,13 +181,19 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
 
 /// A file that was read: its result file, its landing, its counts.
 pub fn accept(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome) -> Result<()> {
+    let landed = stage.lander().stage(&file.input)?;
+    accept_landed(stage, file, outcome, landed)
+}
+
+/// The same for a file whose landing was staged.
+pub fn accept_landed(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome, landed: Landed) -> Result<()> {
     let origin = file.origin();
     stage.outbox(&outbox::result_path(origin, &file.input), &outcome.result)?;
     for ((code, severity), count) in &outcome.codes {
         stage.reject(&file.input.sha256, code, severity_name(*severity), *count);
     }
     let mut row = input_row(stage, file, "accepted");
-    row.landing = Some(stage.land(&file.input)?);
+    row.landing = Some(stage.landed(&file.input, landed));
     row.rows_read = outcome.read;
     row.rows_rejected = outcome.rejected;
     row.rows_duplicate = outcome.duplicate;

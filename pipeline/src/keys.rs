@@ -68,6 +68,15 @@ struct KeyMaterial {
     double_wrapping: bool,
 }
 
+/// Ids have one length, so that a wrapped key can be replaced in its place.
+fn id_of(number: u32) -> String {
+    format!("k{number:04}")
+}
+
+fn first_id() -> String {
+    id_of(1)
+}
+
 impl Keys {
     /// Makes a new key file's content.
     pub fn generate(entropy: &dyn Entropy) -> Result<String> {
@@ -75,8 +84,8 @@ impl Keys {
         entropy.fill(&mut key)?;
         let mut chain = [0u8; 32];
         entropy.fill(&mut chain)?;
-        let master = vec![MasterKey { id: "k1".to_owned(), key: BASE64.encode(key) }];
-        let file = KeyFile { current: "k1".to_owned(), chain: BASE64.encode(chain), master };
+        let master = vec![MasterKey { id: first_id(), key: BASE64.encode(key) }];
+        let file = KeyFile { current: first_id(), chain: BASE64.encode(chain), master };
         Ok(serde_json::to_string_pretty(&file)?)
     }
 
@@ -104,15 +113,58 @@ impl Keys {
         found.ok_or_else(|| Error::Crypto(format!("master key {id} is not in the key file")))
     }
 
+    /// Id of the master key that wraps new data keys.
+    pub fn current(&self) -> &str {
+        &self.current
+    }
+
+    /// Ids of all master keys.
+    pub fn ids(&self) -> Vec<String> {
+        self.masters.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Text of a key file with one more master key, which is the current one from then on.
+    pub fn with_new_master(text: &str, entropy: &dyn Entropy) -> Result<String> {
+        Self::parse(text)?;
+        let mut file: KeyFile = serde_json::from_str(text)?;
+        let number = |id: &str| id.strip_prefix('k').and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+        let next = file.master.iter().map(|m| number(&m.id)).max().unwrap_or(0) + 1;
+        let mut key = [0u8; 32];
+        entropy.fill(&mut key)?;
+        file.current = id_of(next);
+        file.master.push(MasterKey { id: id_of(next), key: BASE64.encode(key) });
+        Ok(serde_json::to_string_pretty(&file)?)
+    }
+
+    /// Text of a key file with its current master key alone.
+    pub fn without_old_masters(text: &str) -> Result<String> {
+        Self::parse(text)?;
+        let mut file: KeyFile = serde_json::from_str(text)?;
+        let current = file.current.clone();
+        file.master.retain(|m| m.id == current);
+        Ok(serde_json::to_string_pretty(&file)?)
+    }
+
     /// A fresh data key and the metadata that holds it wrapped.
     pub fn new_data_key(&self, entropy: &dyn Entropy) -> Result<([u8; 32], Vec<u8>)> {
         let mut data_key = [0u8; 32];
         entropy.fill(&mut data_key)?;
         let mut nonce = [0u8; 12];
         entropy.fill(&mut nonce)?;
+        Ok((data_key, self.wrap(&data_key, nonce)?))
+    }
+
+    /// The same data key wrapped by the current master key.
+    pub fn rewrap(&self, metadata: &[u8], entropy: &dyn Entropy) -> Result<Vec<u8>> {
+        let mut nonce = [0u8; 12];
+        entropy.fill(&mut nonce)?;
+        self.wrap(&self.open_data_key(metadata)?, nonce)
+    }
+
+    fn wrap(&self, data_key: &[u8; 32], nonce: [u8; 12]) -> Result<Vec<u8>> {
         let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(*self.master(&self.current)?));
         let sealed = cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: &data_key, aad: self.current.as_bytes() })
+            .encrypt(&Nonce::from(nonce), Payload { msg: data_key.as_slice(), aad: self.current.as_bytes() })
             .map_err(|_| Error::Crypto("a data key could not be wrapped".to_owned()))?;
         let material = KeyMaterial {
             key_material_type: "PKMT1".to_owned(),
@@ -124,7 +176,7 @@ impl Keys {
             wrapped_dek: BASE64.encode([nonce.as_slice(), &sealed].concat()),
             double_wrapping: false,
         };
-        Ok((data_key, serde_json::to_vec(&material)?))
+        Ok(serde_json::to_vec(&material)?)
     }
 
     /// Opens the data key held in a file's key metadata.

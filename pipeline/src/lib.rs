@@ -6,14 +6,17 @@
 pub mod calendar;
 pub mod check;
 pub mod checklog;
+pub mod compact;
 pub mod config;
 pub mod crl;
 pub mod delimited;
 pub mod digest;
 pub mod error;
+pub mod export;
 pub mod fees;
 pub mod history;
 pub mod inbox;
+pub mod inquire;
 pub mod keys;
 pub mod lake;
 pub mod ledger;

@@ -1,11 +1,14 @@
 //! Result files: what became of every record, in the sender's encoding (formats.md §2).
 
+use std::collections::BTreeMap;
+
 use shikaku_schemas::messages::{self, Message, Severity};
 
 use crate::check::Finding;
 use crate::inbox::Input;
 use crate::read::envelope::Header;
 use crate::text::cp932::Encoding;
+use crate::time::BusinessDate;
 
 /// One record's keys; what did not pass its own check is left out, so that a message never carries data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,6 +83,29 @@ impl ResultFile {
     pub fn finish(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// Outbox path of an insurer's 連携状況 of a night.
+pub fn link_status_path(origin: &str, date: BusinessDate) -> String {
+    let day = date.to_string().replace('-', "");
+    format!("link-status/{}/link-status_{}_{day}.csv", crate::inbox::safe_name(origin), crate::inbox::safe_name(origin))
+}
+
+/// 連携状況 of the members that a night's files named (002 L11117–11138): 連携完了 once a record was accepted, 連携エラー while none
+/// was. No personal data: member numbers that did not pass their check are not in it.
+pub fn link_status(
+    encoding: Encoding,
+    origin: &str,
+    members: &BTreeMap<u64, bool>,
+    at: chrono::NaiveDateTime,
+) -> Vec<u8> {
+    let at = at.format("%Y%m%d%H%M%S");
+    let mut text = "保険者コード,被保険者枝番,連携ステータス,連携日時\r\n".to_owned();
+    for (member, accepted) in members {
+        let status = if *accepted { "連携完了" } else { "連携エラー" };
+        text += &format!("{origin},{member:016},{status},{at}\r\n");
+    }
+    encoding.encode_lossy(&text)
 }
 
 /// Outbox path of an input's 外字 report.

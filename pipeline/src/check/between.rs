@@ -4,53 +4,84 @@ use shikaku_schemas::layout::Layout;
 
 use super::{Finding, Value};
 
-/// Checks one record whose fields were typed; `sent` says which fields were not blank in the file.
-pub fn check(
-    layout: &Layout,
-    values: &[Value<'_>],
-    sent: &dyn Fn(usize) -> bool,
-    scheme: &str,
-    findings: &mut Vec<Finding>,
-) {
-    // A rule about a field that this version does not have says nothing.
-    let value = |name: &str| layout.index(name).map(|i| &values[i]);
-    let is_sent = |name: &str| layout.index(name).is_some_and(sent);
-    let holds = |condition: &[String]| {
-        condition
-            .split_first()
-            .is_some_and(|(field, wanted)| value(field).is_some_and(|v| wanted.iter().any(|w| w == v.text())))
-    };
-    if let Some(group) = &layout.group {
-        let there = (0..layout.fields.len()).any(|i| layout.fields[i].in_group && sent(i));
-        let key = is_sent(&group.key);
-        if there {
-            if !key {
-                findings.push(Finding::of(&group.needs_key));
-            }
-            for (index, field) in layout.fields.iter().enumerate() {
-                if let Some(code) = field.group_needs.as_ref().filter(|_| !sent(index)) {
-                    findings.push(Finding::of(code));
+/// A field and values of it.
+type Condition = (usize, &'static [String]);
+
+/// The rules of one layout version, their fields looked up once. A rule about a field that the version does not have is
+/// not there.
+pub struct Between {
+    group: Option<GroupRule>,
+    /// First, second, code.
+    ordered: Vec<(usize, usize, &'static str)>,
+    /// Field, what it needs, code.
+    together: Vec<(usize, usize, &'static str)>,
+    barred: Vec<(Condition, &'static str)>,
+}
+
+struct GroupRule {
+    key: usize,
+    members: Vec<usize>,
+    /// Members that must be there, with their codes.
+    needs: Vec<(usize, &'static str)>,
+    needs_key: &'static str,
+    key_alone: &'static str,
+    key_alone_if: Option<Condition>,
+}
+
+impl Between {
+    /// For files of one layout and an origin of one 制度.
+    pub fn new(layout: &'static Layout, scheme: &str) -> Self {
+        let at = |name: &str| layout.index(name);
+        let pair = |a: &str, b: &str, code: &'static str| Some((at(a)?, at(b)?, code));
+        let group = layout.group.as_ref().and_then(|group| {
+            let fields = || (0..).zip(&layout.fields);
+            let alone = group.key_alone_if.split_first();
+            Some(GroupRule {
+                key: at(&group.key)?,
+                members: fields().filter(|(_, f)| f.in_group).map(|(i, _)| i).collect(),
+                needs: fields().filter_map(|(i, f)| Some((i, f.group_needs.as_deref()?))).collect(),
+                needs_key: &group.needs_key,
+                key_alone: &group.key_alone,
+                key_alone_if: alone.and_then(|(field, values)| Some((at(field)?, values))),
+            })
+        });
+        let barred = layout.barred.iter().filter(|rule| rule.schemes.iter().any(|s| s == scheme));
+        Self {
+            group,
+            ordered: layout.ordered.iter().filter_map(|r| pair(&r.first, &r.second, &r.code)).collect(),
+            together: layout.together.iter().filter_map(|r| pair(&r.field, &r.needs, &r.code)).collect(),
+            barred: barred.filter_map(|r| Some(((at(&r.field)?, r.values.as_slice()), r.code.as_str()))).collect(),
+        }
+    }
+
+    /// Checks one record whose fields were typed; `sent` says which fields were not blank in the file.
+    pub fn check(&self, values: &[Value<'_>], sent: &dyn Fn(usize) -> bool, findings: &mut Vec<Finding>) {
+        let holds = |(field, wanted): Condition| wanted.iter().any(|w| w == values[field].text());
+        if let Some(group) = &self.group {
+            if group.members.iter().any(|i| sent(*i)) {
+                if !sent(group.key) {
+                    findings.push(Finding::of(group.needs_key));
                 }
+                let missing = group.needs.iter().filter(|(i, _)| !sent(*i));
+                findings.extend(missing.map(|(_, code)| Finding::of(code)));
+            } else if sent(group.key) && !group.key_alone_if.is_some_and(holds) {
+                findings.push(Finding::of(group.key_alone));
             }
-        } else if key && !holds(&group.key_alone_if) {
-            findings.push(Finding::of(&group.key_alone));
         }
-    }
-    for rule in &layout.ordered {
-        let dates = value(&rule.first).and_then(Value::date).zip(value(&rule.second).and_then(Value::date));
-        if dates.is_some_and(|(first, second)| second < first) {
-            findings.push(Finding::of(&rule.code));
+        for (first, second, code) in &self.ordered {
+            if values[*first].date().zip(values[*second].date()).is_some_and(|(first, second)| second < first) {
+                findings.push(Finding::of(code));
+            }
         }
-    }
-    for rule in &layout.together {
-        if is_sent(&rule.field) && !is_sent(&rule.needs) {
-            findings.push(Finding::of(&rule.code));
+        for (field, needs, code) in &self.together {
+            if sent(*field) && !sent(*needs) {
+                findings.push(Finding::of(code));
+            }
         }
-    }
-    for rule in &layout.barred {
-        let barred = value(&rule.field).is_some_and(|v| rule.values.iter().any(|w| w == v.text()));
-        if barred && rule.schemes.iter().any(|s| s == scheme) {
-            findings.push(Finding::of(&rule.code));
+        for (condition, code) in &self.barred {
+            if holds(*condition) {
+                findings.push(Finding::of(code));
+            }
         }
     }
 }

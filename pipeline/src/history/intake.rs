@@ -1,7 +1,7 @@
 //! One subscriber file, record by record: every field rule, then the rules between fields, then the masters, then what is
 //! known. Its result rows come out in file order (formats.md §2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shikaku_schemas::layout::Layout;
 use shikaku_schemas::messages::{FieldRule, Severity};
@@ -10,6 +10,7 @@ use super::apply::{Change, Operation};
 use super::gaiji::Gaiji;
 use super::image::{Body, Packer, State, Target};
 use super::known::MemberNo;
+use crate::check::between::Between;
 use crate::check::field::Checker;
 use crate::check::{self, Context, Finding, Value};
 use crate::delimited::{Checked, Outcome};
@@ -32,6 +33,8 @@ pub struct File {
     pub arena: Vec<u8>,
     /// `source_file` of its rows.
     pub source: String,
+    /// Members that its records name; whether one of them was accepted.
+    pub members: BTreeMap<MemberNo, bool>,
 }
 
 /// What the files of one insurer are read by.
@@ -99,10 +102,12 @@ impl<'a> Intake<'a> {
             code_maps: Some(&self.definition.code_maps),
         });
         let packers = [self.members.packer(layout, checked.encoding), self.coverages.packer(layout, checked.encoding)];
+        let between = Between::new(layout, self.scheme);
         let at = At::of(layout);
         let mut outcome = Outcome::default();
         let mut gaiji = Gaiji::new(layout);
         let mut arena = Vec::new();
+        let mut members = BTreeMap::new();
         let mut result = ResultFile::new(checked.answer, checked.header.as_ref());
         let mut seen = BTreeSet::new();
         let mut lines = DataLines::open(&checked.input.path, layout)?;
@@ -112,7 +117,7 @@ impl<'a> Intake<'a> {
             let values = checker.fields(&record, 1, &mut findings);
             if record.len() == layout.fields.len() + 1 {
                 let sent = |i: usize| !checker.is_blank(record.field(i + 1));
-                check::between::check(layout, &values, &sent, self.scheme, &mut findings);
+                between.check(&values, &sent, &mut findings);
             }
             if values[at.record_no].number().is_some_and(|number| !seen.insert(number)) {
                 findings.push(Finding::field(layout, at.record_no, FieldRule::Unique));
@@ -126,6 +131,10 @@ impl<'a> Intake<'a> {
                 let code = change.and_then(|(member, change)| apply(member, change));
                 findings.extend(code.map(Finding::of));
             }
+            let accepted = check::worst(&findings) < Severity::Error;
+            if let Ok(member) = values[at.member_no].text().parse() {
+                *members.entry(member).or_default() |= accepted;
+            }
             let keys = RecordKeys {
                 record_no: values[at.record_no].text(),
                 insurer_code: self.origin,
@@ -136,7 +145,7 @@ impl<'a> Intake<'a> {
         }
         outcome.result = result.finish();
         let source = checked.input.source_file();
-        Ok(File { checked, outcome, gaiji, arena, source })
+        Ok(File { checked, outcome, gaiji, arena, source, members })
     }
 
     /// 3xxxxx: 保険者番号 in the master under this origin, and not abolished before the coverage began.

@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, Int64Array, StringArray, TimestampMillisecondArray};
-use arrow::record_batch::RecordBatch;
 use rayon::prelude::*;
 use shikaku_schemas::tables::Table;
 
 use super::apply::MemberState;
 use super::image::{Body, State, Target};
 use crate::error::{Error, Result};
-use crate::lake::read::{Group, Prune, Reader};
-use crate::lake::row::{Row, from_batch};
+use crate::lake::read::{Group, Prune, Reader, named};
+use crate::lake::row::{Cell, Row, from_batch};
 
 /// Number of a member of one insurer: the 16 digits of its 被保険者枝番.
 pub type MemberNo = u64;
@@ -38,6 +37,15 @@ pub struct KnownRow {
     pub from: i64,
     pub to: Option<i64>,
     pub state: State,
+}
+
+impl KnownRow {
+    /// The whole row, if it was read, with the end that it resolved to.
+    pub fn into_row(self, recorded_to: usize) -> Option<Row> {
+        let Body::Stored(mut row) = self.state.body else { return None };
+        row[recorded_to] = self.to.map_or(Cell::Null, Cell::Timestamp);
+        Some(*row)
+    }
 }
 
 /// Resolved rows of one member: its own (under 0) and its coverages', by 資格通番, in the order of recorded time.
@@ -124,11 +132,6 @@ pub fn state_of(member: &KnownMember) -> MemberState {
     state
 }
 
-fn column<'b, T: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Result<&'b T> {
-    let found = batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<T>());
-    found.ok_or_else(|| Error::integrity(format!("column {name} is missing or has another type")))
-}
-
 /// Rows of one row group that belong to wanted members.
 fn scan(
     group: &Group,
@@ -146,13 +149,13 @@ fn scan(
     let mut last_code = String::new();
     for batch in group.read(Some(&columns), None)? {
         let batch = batch?;
-        let codes: &StringArray = column(&batch, "insurer_code")?;
-        let members: &StringArray = column(&batch, "member_no")?;
-        let links: &Int64Array = column(&batch, "link_no")?;
-        let images: &Int64Array = column(&batch, "image")?;
-        let from: &TimestampMillisecondArray = column(&batch, "recorded_from")?;
-        let to: &TimestampMillisecondArray = column(&batch, "recorded_to")?;
-        let seqs: Option<&Int64Array> = if has_seq { Some(column(&batch, "coverage_seq")?) } else { None };
+        let codes: &StringArray = named(&batch, "insurer_code")?;
+        let members: &StringArray = named(&batch, "member_no")?;
+        let links: &Int64Array = named(&batch, "link_no")?;
+        let images: &Int64Array = named(&batch, "image")?;
+        let from: &TimestampMillisecondArray = named(&batch, "recorded_from")?;
+        let to: &TimestampMillisecondArray = named(&batch, "recorded_to")?;
+        let seqs: Option<&Int64Array> = if has_seq { Some(named(&batch, "coverage_seq")?) } else { None };
         for row in 0..batch.num_rows() {
             let code = codes.value(row);
             if code != last_code {

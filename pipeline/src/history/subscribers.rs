@@ -24,6 +24,7 @@ use crate::masters::Masters;
 use crate::outbox;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
+use crate::store::commit::Landed;
 use crate::time::to_millis;
 
 /// Bytes of input worked on at once, in whole insurers; bounds memory, not results.
@@ -59,27 +60,33 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             let known = known.remove(&origin).unwrap_or_default();
             work.push((origin, files, known));
         }
+        let lander = stage.lander();
         let done: Vec<Night> = work
             .into_par_iter()
-            .map(|(origin, files, known)| night(&masters, &targets, origin, files, known, now))
+            .map(|(origin, files, known)| {
+                let landed = files.iter().map(|file| lander.stage(&file.input)).collect::<Result<_>>()?;
+                Ok(Night { landed, ..night(&masters, &targets, origin, files, known, now)? })
+            })
             .collect::<Result<_>>()?;
         let (a, b) = rayon::join(
-            || {
-                done.iter()
-                    .try_for_each(|night| write(night, &night.members, &targets.members, &mut member_writer, now))
-            },
-            || {
-                done.iter()
-                    .try_for_each(|night| write(night, &night.coverages, &targets.coverages, &mut coverage_writer, now))
-            },
+            || done.iter().try_for_each(|n| write(n, &n.members, &targets.members, &mut member_writer, now)),
+            || done.iter().try_for_each(|n| write(n, &n.coverages, &targets.coverages, &mut coverage_writer, now)),
         );
         a.and(b)?;
         for night in done {
-            for (file, outcome, gaiji) in night.files.into_iter().map(|f| (f.checked, f.outcome, f.gaiji)) {
-                if let Some(report) = gaiji.csv(file.answer)? {
-                    stage.outbox(&outbox::gaiji_path(file.origin(), &file.input), &report)?;
+            let mut status: BTreeMap<MemberNo, bool> = BTreeMap::new();
+            for (member, accepted) in night.files.iter().flat_map(|f| &f.members) {
+                *status.entry(*member).or_default() |= accepted;
+            }
+            let encoding = masters.definition(&night.origin).encoding;
+            let report = outbox::link_status(encoding, &night.origin, &status, stage.recorded_at());
+            stage.outbox(&outbox::link_status_path(&night.origin, stage.date), &report)?;
+            for (file, landed) in night.files.into_iter().zip(night.landed) {
+                let checked = file.checked;
+                if let Some(report) = file.gaiji.csv(checked.answer)? {
+                    stage.outbox(&outbox::gaiji_path(checked.origin(), &checked.input), &report)?;
                 }
-                delimited::accept(stage, &file, outcome)?;
+                delimited::accept_landed(stage, &checked, file.outcome, landed)?;
             }
         }
     }
@@ -160,6 +167,8 @@ fn merge(wanted: &mut BTreeMap<MemberNo, Wanted>, member: MemberNo, one: Wanted)
 struct Night {
     origin: String,
     files: Vec<File>,
+    /// Of each file.
+    landed: Vec<Landed>,
     members: Vec<Write>,
     coverages: Vec<Write>,
 }
@@ -202,7 +211,7 @@ fn night(
         })?;
         read.push(file);
     }
-    let mut night = Night { origin, files: read, members: Vec::new(), coverages: Vec::new() };
+    let mut night = Night { origin, files: read, landed: Vec::new(), members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
         let mut rows = known.remove(&member).unwrap_or_default();
         let own = rows.remove(&0).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, StringArray};
+use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{
@@ -13,9 +13,10 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::encryption::decrypt::{FileDecryptionProperties, KeyRetriever};
 use parquet::errors::ParquetError;
+use rayon::prelude::*;
 use shikaku_schemas::tables::Table;
 
-use super::row::{Row, arrow_schema, from_batch};
+use super::row::{CellRef, Row, arrow_schema, from_batch};
 use super::{Generation, Snapshot};
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
@@ -96,6 +97,23 @@ impl Reader {
         Ok(groups)
     }
 
+    /// Keys of all rows, of whatever generation, that have a value in a column: (保険者コード, 被保険者枝番), sorted.
+    pub fn keys_with(&self, table: &'static Table, column: &str, value: CellRef<'_>) -> Result<Vec<(String, String)>> {
+        let found: Vec<Vec<(String, String)>> = self
+            .groups(table, None)?
+            .par_iter()
+            .map(
+                |group| {
+                    if group.may_hold(table, column, value) { group.keys_with(column, value) } else { Ok(Vec::new()) }
+                },
+            )
+            .collect::<Result<_>>()?;
+        let mut keys: Vec<(String, String)> = found.into_iter().flatten().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
     fn metadata(&self, table: &Table, path: &Path) -> Result<ArrowReaderMetadata> {
         let file = File::open(path).at(path)?;
         let mut options = ArrowReaderOptions::new();
@@ -156,6 +174,47 @@ impl Group {
         }
         builder.build().at(&*self.path)
     }
+}
+
+impl Group {
+    /// By the Bloom filter of the column, where there is one that can be read.
+    fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> bool {
+        let Ok(file) = File::open(&self.path) else { return true };
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
+            (Ok(Some(filter)), CellRef::Text(text)) => filter.check(&text),
+            (Ok(Some(filter)), CellRef::Int(n)) => filter.check(&n),
+            _ => true,
+        }
+    }
+
+    fn keys_with(&self, column: &str, value: CellRef<'_>) -> Result<Vec<(String, String)>> {
+        let mut keys = Vec::new();
+        for batch in self.read(Some(&["insurer_code", "member_no", column]), None)? {
+            let batch = batch?;
+            let codes: &StringArray = named(&batch, "insurer_code")?;
+            let members: &StringArray = named(&batch, "member_no")?;
+            let mut keep = |row: usize| keys.push((codes.value(row).to_owned(), members.value(row).to_owned()));
+            match value {
+                CellRef::Text(text) => {
+                    let own: &StringArray = named(&batch, column)?;
+                    (0..own.len()).filter(|i| !own.is_null(*i) && own.value(*i) == text).for_each(&mut keep);
+                }
+                CellRef::Int(n) => {
+                    let own: &Int64Array = named(&batch, column)?;
+                    (0..own.len()).filter(|i| !own.is_null(*i) && own.value(*i) == n).for_each(&mut keep);
+                }
+                _ => return Err(Error::failed(format!("column {column} cannot be looked up by such a value"))),
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// A column of a batch by its name.
+pub fn named<'b, T: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Result<&'b T> {
+    let found = batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<T>());
+    found.ok_or_else(|| Error::integrity(format!("column {name} is missing or has another type")))
 }
 
 /// Whether a Parquet file has an encrypted footer.

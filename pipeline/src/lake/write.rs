@@ -128,6 +128,32 @@ impl<'a> TableWriter<'a> {
     }
 }
 
+/// What takes a row.
+pub type RowSink<'a> = dyn FnMut(&[Cell]) -> Result<()> + 'a;
+
+/// One plain file of a table's rows, for export. `rows` is given what takes a row. Returns their number.
+pub fn plain_file(
+    table: &'static Table,
+    file: File,
+    path: &Path,
+    rows: &mut dyn FnMut(&mut RowSink<'_>) -> Result<()>,
+) -> Result<i64> {
+    let mut writer = ArrowWriter::try_new(file, arrow_schema(table), Some(properties(table, None)?)).at(path)?;
+    let mut columns = Columns::new(table);
+    let mut count = 0;
+    rows(&mut |row| {
+        columns.push(row.iter().map(Cell::as_ref))?;
+        count += 1;
+        if columns.rows() < BATCH { Ok(()) } else { writer.write(&columns.batch()?).at(path) }
+    })?;
+    if columns.rows() > 0 {
+        writer.write(&columns.batch()?).at(path)?;
+    }
+    writer.finish().at(path)?;
+    writer.inner().sync_all().at(path)?;
+    Ok(count)
+}
+
 fn properties(table: &Table, sealing: Option<Sealing<'_>>) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(3).at(Path::new(&table.name))?;
     let mut builder = WriterProperties::builder()

@@ -106,6 +106,15 @@ pub struct Committed {
     pub moves: Vec<Move>,
 }
 
+/// A file whose data key was wrapped anew, with its digests before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewrapped {
+    /// `lake/…`.
+    pub path: String,
+    pub old: String,
+    pub new: String,
+}
+
 /// One event of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -132,6 +141,23 @@ pub enum Event {
         run_id: String,
         at: String,
     },
+    /// Data keys were wrapped anew: these files changed in their wrapped key alone.
+    KeysRotated {
+        /// Id of the master key.
+        key: String,
+        files: Vec<Rewrapped>,
+        at: String,
+    },
+    /// Somebody saw restricted data. What was asked stands as a keyed hash.
+    Accessed {
+        /// inquire or export.
+        what: String,
+        asked: String,
+        /// What came of it: a state, or a number of rows.
+        outcome: String,
+        by: String,
+        at: String,
+    },
     /// An operator let held files go, or overrode a refusal.
     Fact {
         name: String,
@@ -150,6 +176,8 @@ impl Event {
             Self::RunPublished { .. } => "run_published",
             Self::RunFailed { .. } => "run_failed",
             Self::RunRepeated { .. } => "run_repeated",
+            Self::KeysRotated { .. } => "keys_rotated",
+            Self::Accessed { .. } => "accessed",
             Self::Fact { .. } => "fact",
         }
     }

@@ -36,7 +36,17 @@ pub async fn project(connection: &mut AnyConnection, event: &Event) -> Result<()
         Event::RunCommitted(committed) => commit(connection, committed).await?,
         Event::RunPublished { run_id, at } => end(connection, run_id, "published", at, None).await?,
         Event::RunFailed { run_id, error, at } => end(connection, run_id, "failed", at, Some(error)).await?,
-        Event::RunRepeated { .. } => {}
+        Event::KeysRotated { files, .. } => {
+            for file in files {
+                statement("UPDATE run_output SET sha256 = $1 WHERE path = $2")
+                    .bind(file.new.clone())
+                    .bind(file.path.clone())
+                    .execute(&mut *connection)
+                    .await?;
+            }
+        }
+        // These stand in the chain alone.
+        Event::RunRepeated { .. } | Event::Accessed { .. } => {}
         Event::Fact { name, key, value, .. } => set_fact(connection, name, key, value).await?,
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::error::{At, Error, Result};
 use crate::inbox::Input;
 use crate::lake::generation_dir;
 use crate::lake::row::{Cell, Row};
-use crate::lake::write::TableWriter;
+use crate::lake::write::{Sealing, TableWriter};
 use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
 use crate::time::BusinessDate;
@@ -129,6 +129,46 @@ impl Store {
     }
 }
 
+/// Stages landings; see [`Stage::lander`].
+#[derive(Clone, Copy)]
+pub struct Lander<'a> {
+    dir: &'a Path,
+    lake: &'a Path,
+    sealing: Option<Sealing<'a>>,
+}
+
+/// An input whose bytes are kept.
+pub struct Landed {
+    /// Place below the lake.
+    place: String,
+    /// What was staged for it; none when its bytes lie there already.
+    output: Option<OutputRow>,
+}
+
+impl Lander<'_> {
+    /// Stages one input. Equal bytes are staged once: inputs of a run differ.
+    pub fn stage(&self, input: &Input) -> Result<Landed> {
+        let place = landing::place(&input.sha256, self.sealing.is_some());
+        let staged = self.dir.join("lake").join(&place);
+        if self.lake.join(&place).exists() || staged.exists() {
+            return Ok(Landed { place, output: None });
+        }
+        create_dirs_of(&staged)?;
+        landing::write(&input.path, &staged, self.sealing)?;
+        let (sha256, bytes) = digest::sha256_file(&staged)?;
+        let output = OutputRow {
+            path: format!("lake/{place}"),
+            sha256,
+            bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
+            rows: None,
+            content_digest: Some(input.sha256.clone()),
+            table_name: None,
+            partition: None,
+        };
+        Ok(Landed { place, output: Some(output) })
+    }
+}
+
 impl<'s> Stage<'s> {
     /// Recorded time of everything this run accepts.
     pub fn recorded_at(&self) -> chrono::NaiveDateTime {
@@ -199,29 +239,26 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
+    /// What stages landings without the stage itself: for many inputs at once.
+    pub fn lander(&self) -> Lander<'_> {
+        Lander { dir: &self.dir, lake: &self.store.config.lake, sealing: self.store.sealing() }
+    }
+
     /// Lands an input: its bytes are kept, and an inbox file will be removed once the run is published.
     pub fn land(&mut self, input: &Input) -> Result<String> {
-        let sealing = self.store.sealing();
-        let place = landing::place(&input.sha256, sealing.is_some());
-        let exists = self.store.config.lake.join(&place).exists();
-        if !exists && !self.outputs.iter().any(|o| o.path == format!("lake/{place}")) {
-            let staged = self.dir.join("lake").join(&place);
-            let parent = staged.parent().unwrap_or(&self.dir);
-            std::fs::create_dir_all(parent).at(parent)?;
-            landing::write(&input.path, &staged, sealing)?;
-            let (sha256, bytes) = digest::sha256_file(&staged)?;
-            self.outputs.push(OutputRow {
-                path: format!("lake/{place}"),
-                sha256,
-                bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
-                rows: None,
-                content_digest: Some(input.sha256.clone()),
-                table_name: None,
-                partition: None,
-            });
+        let landed = self.lander().stage(input)?;
+        Ok(self.landed(input, landed))
+    }
+
+    /// Registers what a [`Lander`] staged; the place of the input below the lake.
+    pub fn landed(&mut self, input: &Input, landed: Landed) -> String {
+        if let Some(output) = landed.output
+            && !self.outputs.iter().any(|o| o.path == output.path)
+        {
+            self.outputs.push(output);
         }
         self.release(input);
-        Ok(place)
+        landed.place
     }
 
     /// The inbox file goes when the run is published; a file outside the inbox stays where it is.
@@ -366,10 +403,14 @@ impl<'s> Stage<'s> {
     }
 }
 
+fn create_dirs_of(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(parent).at(parent)
+}
+
 fn create_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write as _;
-    let parent = path.parent().unwrap_or(path);
-    std::fs::create_dir_all(parent).at(parent)?;
+    create_dirs_of(path)?;
     let mut file = std::fs::File::create_new(path).at(path)?;
     file.write_all(bytes).at(path)?;
     file.sync_all().at(path)

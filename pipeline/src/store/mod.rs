@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod landing;
 pub mod publish;
+pub mod rotate;
 pub mod verify;
 
 use std::fs::File;

@@ -55,6 +55,7 @@ pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
 /// Finishes committed runs, drops staged ones, and catches the head up. Nothing is mended that a kill cannot explain.
 pub fn recover(store: &Store) -> Result<()> {
     check_head(store)?;
+    super::rotate::finish(store)?;
     for (committed, head) in store.ledger.unpublished()? {
         tracing::warn!(run = %committed.run_id, "finishing a run that was cut off after its commit");
         publish(store, &committed, &head)?;

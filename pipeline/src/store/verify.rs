@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::Store;
 use super::publish::{Head, manifests};
+use super::rotate::commits;
 use crate::digest;
 use crate::error::{At, Result};
-use crate::ledger::Event;
 
 /// What was looked at and what is wrong.
 #[derive(Debug, Default, serde::Serialize)]
@@ -25,9 +25,8 @@ pub fn verify(store: &Store) -> Result<Verified> {
     check_head(store, &mut verified)?;
     let mut known: BTreeSet<String> = BTreeSet::new();
     // The chain names the files; the projection of it was compared above.
-    for stored in store.ledger.events()? {
-        let Ok(Event::RunCommitted(committed)) = serde_json::from_str(&stored.body) else { continue };
-        for (path, text) in manifests(&committed, &stored.hash)? {
+    for (committed, head) in commits(store)? {
+        for (path, text) in manifests(&committed, &head)? {
             let path = format!("lake/{path}");
             check_file(store, &path, &digest::sha256(text.as_bytes()), &mut verified);
             known.insert(path);

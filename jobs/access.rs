@@ -1,0 +1,101 @@
+//! `inquire` and `export`: the two ways to see restricted data, both of which leave an access record in the ledger; and the
+//! rotation of the keys that seal it.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use shikaku_pipeline::export::{self, Format};
+use shikaku_pipeline::inquire::{self, Request};
+use shikaku_pipeline::ledger::Event;
+use shikaku_pipeline::store::{Store, publish, rotate};
+use shikaku_pipeline::{Error, Result};
+use shikaku_schemas::tables;
+
+use crate::show;
+
+/// Largest request read.
+const MAX_REQUEST: u64 = 64 * 1024;
+
+/// Records who saw what, before anything is shown.
+fn record(store: &Store, what: &str, asked: String, outcome: String) -> Result<()> {
+    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    let event = Event::Accessed { what: what.to_owned(), asked, outcome, by, at: store.now() };
+    store.ledger.append(&[event])?;
+    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())
+}
+
+/// The request of a JSON file or, for `-` or none, of stdin.
+pub fn request(path: Option<&PathBuf>) -> Result<Request> {
+    let mut text = String::new();
+    let read = match path.filter(|p| p.as_os_str() != "-") {
+        Some(path) => std::fs::File::open(path).and_then(|f| f.take(MAX_REQUEST).read_to_string(&mut text)),
+        None => std::io::stdin().take(MAX_REQUEST).read_to_string(&mut text),
+    };
+    read.map_err(|e| Error::usage(format!("the request cannot be read: {e}")))?;
+    // The text may hold personal data and is not shown.
+    serde_json::from_str(&text).map_err(|e| {
+        Error::usage(format!(
+            "the request is not usable at line {}, column {}: see `shikaku inquire --help`",
+            e.line(),
+            e.column()
+        ))
+    })
+}
+
+pub fn inquire(store: &Store, request: &Request, json: bool) -> Result<u8> {
+    let answer = inquire::answer(store, request)?;
+    let state = serde_json::to_value(answer.state)?;
+    let asked = inquire::fingerprint(store, request)?;
+    record(store, "inquire", asked, state.as_str().unwrap_or_default().to_owned())?;
+    if json {
+        show::document(&answer)?;
+        return Ok(0);
+    }
+    say!("{}", answer.message);
+    for shown in &answer.coverages {
+        say!("保険者番号    {}", shown.insurer_no);
+        let branch = shown.branch_no.as_deref().map(|b| format!(" 枝番 {b}")).unwrap_or_default();
+        say!("記号・番号    {}・{}{branch}", shown.symbol.as_deref().unwrap_or(""), shown.number);
+        if let Some(name) = &shown.name {
+            say!("氏名          {name} {}", shown.kana.as_deref().unwrap_or(""));
+        }
+        let lost = shown.lost_on.map(|d| format!("  資格喪失 {d}")).unwrap_or_default();
+        say!("資格取得      {}{lost}", shown.acquired_on);
+    }
+    Ok(0)
+}
+
+pub fn export(store: &Store, table: &str, set: Option<i64>, format: Format, path: &Path, json: bool) -> Result<u8> {
+    let Some(table) = tables::all().iter().find(|t| t.name == table) else {
+        let names: Vec<&str> = tables::all().iter().map(|t| t.name.as_str()).collect();
+        return Err(Error::usage(format!("no table {table}; there are {}", names.join(", "))));
+    };
+    if path.is_dir() {
+        return Err(Error::usage(format!("{} is a folder; name a file", path.display())));
+    }
+    let asked = format!("{} {}", table.name, set.map_or("newest".to_owned(), |set| set.to_string()));
+    let before = |rows: i64| record(store, "export", asked.clone(), format!("{rows} rows"));
+    let rows = export::export(store, table, set, format, path, &before)?;
+    if json {
+        show::document(&json!({ "table": table.name, "rows": rows, "path": path }))?;
+    } else {
+        say!("{rows} rows of {} in {}", table.name, path.display());
+        if table.restricted {
+            say!("This file holds personal data in clear. Delete it when it has served.");
+        }
+    }
+    Ok(0)
+}
+
+/// Wraps all data keys by a new master key.
+pub fn rotate(store: &mut Store, forget: bool, json: bool) -> Result<u8> {
+    let rotated = rotate::rotate(store, forget)?;
+    if json {
+        show::document(&rotated)?;
+    } else {
+        say!("{} files are wrapped by master key {}", rotated.files, rotated.key);
+        say!("the key file holds {}; keep a copy of it elsewhere", rotated.kept.join(", "));
+    }
+    Ok(0)
+}

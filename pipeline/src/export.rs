@@ -1,0 +1,117 @@
+//! A table in clear, for somebody who may see it: CSV or one plain Parquet file. Every export leaves an access record.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+use shikaku_schemas::tables::{Layering, Table};
+
+use crate::error::{At, Error, Result};
+use crate::lake::history::HistoryScan;
+use crate::lake::read::Reader;
+use crate::lake::row::{Cell, Row};
+use crate::lake::write::plain_file;
+use crate::lake::{Generation, Snapshot};
+use crate::store::Store;
+
+/// Form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// UTF-8 with a heading row; partition columns come first, bytes are hex, lists are joined by spaces.
+    Csv,
+    /// The table's own columns, not encrypted.
+    Parquet,
+}
+
+/// Writes the state of a table as of a set (the newest published if none is given). Returns the number of rows. The file
+/// appears whole, readable by its owner alone, once `before` was told the number and agreed.
+pub fn export(
+    store: &Store,
+    table: &'static Table,
+    set: Option<i64>,
+    format: Format,
+    path: &Path,
+    before: &dyn Fn(i64) -> Result<()>,
+) -> Result<i64> {
+    let newest = store.snapshot()?;
+    let set = set.unwrap_or(newest.set_id);
+    if set > newest.set_id || set < 0 {
+        return Err(Error::usage(format!("set {set} does not exist; the newest is {}", newest.set_id)));
+    }
+    let snapshot = Snapshot::new(store.config.lake.clone(), set, store.ledger.generations()?);
+    let reader = Reader::new(snapshot, store.keys.clone());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let half = path.with_file_name(format!(".{name}.tmp"));
+    let count = match format {
+        Format::Csv => csv(&reader, table, &half)?,
+        Format::Parquet => {
+            plain_file(table, create(&half)?, &half, &mut |row| each(&reader, table, &mut |_, r| row(&r)))?
+        }
+    };
+    before(count)?;
+    std::fs::rename(&half, path).at(path)?;
+    Ok(count)
+}
+
+fn create(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).at(path)
+}
+
+/// Hands out every row of a table's state with the partition it lies in.
+fn each(reader: &Reader, table: &'static Table, take: &mut dyn FnMut(&str, Row) -> Result<()>) -> Result<()> {
+    if table.layering == Layering::History {
+        return HistoryScan::new(reader, table, None)?.try_for_each(|row| take("", row?));
+    }
+    let mut generations: Vec<&Generation> = reader.snapshot.current(table);
+    generations.sort_by_key(|g| (&g.partition, g.set_id));
+    for generation in generations {
+        for row in reader.rows(table, generation, None)? {
+            take(&generation.partition, row?)?;
+        }
+    }
+    Ok(())
+}
+
+fn csv(reader: &Reader, table: &'static Table, path: &Path) -> Result<i64> {
+    let failed = |e: csv::Error| Error::failed(format!("{}: {e}", path.display()));
+    let sink = BufWriter::new(create(path)?);
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(sink);
+    let partitions: &[&str] = match table.layering {
+        Layering::History | Layering::Generation => &[],
+        Layering::Version => &["month", "version"],
+        Layering::Append => {
+            let first = reader.snapshot.current(table).first().map(|g| g.partition.starts_with("month="));
+            if first == Some(true) { &["month"] } else { &["on_date"] }
+        }
+    };
+    let names = table.columns.iter().map(|c| c.name());
+    writer.write_record(partitions.iter().copied().chain(names)).map_err(failed)?;
+    let mut count = 0;
+    each(reader, table, &mut |partition, row| {
+        count += 1;
+        let values = partition.split('/').filter_map(|p| p.split_once('=')).map(|(_, value)| value.to_owned());
+        writer.write_record(values.chain(row.iter().map(text))).map_err(failed)
+    })?;
+    writer.flush().at(path)?;
+    writer.into_inner().map_err(|e| Error::failed(e.to_string()))?.get_ref().sync_all().at(path)?;
+    Ok(count)
+}
+
+/// A cell as text; dates and times as ISO 8601.
+fn text(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => String::new(),
+        Cell::Text(text) => text.clone(),
+        Cell::Bytes(bytes) => crate::digest::hex(bytes),
+        Cell::Int(n) => n.to_string(),
+        Cell::Date(_) => cell.as_date().map(|d| d.to_string()).unwrap_or_default(),
+        Cell::Timestamp(_) => {
+            cell.as_timestamp().map(|t| t.format("%Y-%m-%dT%H:%M:%S%.f").to_string()).unwrap_or_default()
+        }
+        Cell::List(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    }
+}

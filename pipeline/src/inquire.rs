@@ -1,0 +1,301 @@
+//! What the online side would be told of one person's eligibility on a day (資格照会), now or as known at a past moment.
+//!
+//! The states are those of 000 図「照会結果の表示パターン」 (sources/originals/000 L411–422). A look-up by card (記号・番号) speaks of
+//! that card's coverage alone: that a new one exists is said, whose it is never.
+
+use chrono::{NaiveDate, NaiveDateTime};
+use serde::{Deserialize, Serialize};
+use shikaku_schemas::tables;
+
+use crate::config::Config;
+use crate::digest;
+use crate::error::{Error, Result};
+use crate::history::image::Target;
+use crate::history::known::{self, Wanted, WantedMembers};
+use crate::lake::history::{Columns, HistoryScan};
+use crate::lake::read::{Prune, Reader};
+use crate::lake::row::{Cell, CellRef, Row};
+use crate::masters::Masters;
+use crate::reroute::index::end_of_cover;
+use crate::store::Store;
+use crate::text::normal;
+
+/// What is asked: exactly one of card, person and certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// 保険者番号, with 記号, 番号 and, if known, 枝番 and 生年月日.
+    pub insurer_no: Option<String>,
+    pub symbol: Option<String>,
+    pub number: Option<String>,
+    pub branch_no: Option<String>,
+    pub birth_date: Option<NaiveDate>,
+    /// 紐付番号.
+    pub link_no: Option<i64>,
+    /// シリアル番号 of a certificate.
+    pub serial: Option<String>,
+    /// 資格確認日.
+    pub valid_on: Option<NaiveDate>,
+    /// As known just before this moment; now if absent.
+    pub known_at: Option<NaiveDateTime>,
+}
+
+/// State of the eligibility asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// 資格が有効
+    Valid,
+    /// 資格が喪失し、新しい資格が登録されていない
+    Lost,
+    /// 資格が喪失し、新しい資格が登録されている (look-up by card only)
+    LostWithSuccessor,
+    /// 資格取得日前
+    NotYet,
+    /// 該当する資格がない
+    NotFound,
+    /// 該当する者が複数
+    Ambiguous,
+}
+
+/// A coverage as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    pub insurer_no: String,
+    pub symbol: Option<String>,
+    pub number: String,
+    pub branch_no: Option<String>,
+    pub name: Option<String>,
+    pub kana: Option<String>,
+    pub birth_date: Option<NaiveDate>,
+    pub acquired_on: NaiveDate,
+    pub lost_on: Option<NaiveDate>,
+    pub card_kind: Option<String>,
+    pub card_copay: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    pub state: State,
+    /// 照会結果 in words.
+    pub message: String,
+    /// The coverage, or those of a person that cover the day, newest 資格取得日 first; when lost, the latest one.
+    pub coverages: Vec<Shown>,
+}
+
+/// A coverage with what decides.
+struct Held {
+    insurer_code: String,
+    member_no: String,
+    link_no: i64,
+    end: Option<NaiveDate>,
+    recorded_from: Cell,
+    keys: (String, String),
+    shown: Shown,
+}
+
+impl Held {
+    fn covers(&self, day: NaiveDate) -> bool {
+        self.shown.acquired_on <= day && self.end.is_none_or(|end| day < end)
+    }
+}
+
+impl Request {
+    /// Refuses a request that asks for nothing, or for several things at once.
+    pub fn check(&self) -> Result<()> {
+        let card = [&self.insurer_no, &self.symbol, &self.number, &self.branch_no];
+        let by_card = card.iter().any(|f| f.is_some()) || self.birth_date.is_some();
+        let asked = [by_card, self.link_no.is_some(), self.serial.is_some()];
+        if asked.iter().filter(|a| **a).count() != 1 {
+            return Err(Error::usage("ask for one of: insurer_no with number (and symbol), link_no, serial"));
+        }
+        if by_card && (self.insurer_no.is_none() || self.number.is_none()) {
+            return Err(Error::usage("a look-up by card needs insurer_no and number"));
+        }
+        if self.valid_on.is_none() {
+            return Err(Error::usage("valid_on (資格確認日) is missing"));
+        }
+        Ok(())
+    }
+}
+
+/// Keyed hash of a request, for its access record; without keys a plain one.
+pub fn fingerprint(store: &Store, request: &Request) -> Result<String> {
+    let text = serde_json::to_string(request)?;
+    Ok(match &store.keys {
+        Some(keys) => keys.mac(&text),
+        None => digest::sha256(text.as_bytes()),
+    })
+}
+
+/// Answers a request from the newest published set.
+pub fn answer(store: &Store, request: &Request) -> Result<Answer> {
+    request.check()?;
+    let reader = store.reader()?;
+    let masters = Masters::load(&reader)?;
+    let asked = Asked { reader: &reader, masters: &masters, config: &store.config, known_at: request.known_at };
+    let day = request.valid_on.unwrap_or_default();
+    match (request.link_no, &request.serial) {
+        (Some(link_no), _) => asked.by_person(link_no, day),
+        (None, Some(serial)) => match asked.person_of(serial)? {
+            Some(link_no) => asked.by_person(link_no, day),
+            None => Ok(told(State::NotFound, Vec::new())),
+        },
+        (None, None) => asked.by_card(request, day),
+    }
+}
+
+fn told(state: State, coverages: Vec<Shown>) -> Answer {
+    let message = match state {
+        State::Valid => "資格は有効です。",
+        State::Lost => "資格を喪失しています。",
+        State::LostWithSuccessor => "資格を喪失しており、新しい資格情報があります。",
+        State::NotYet => "資格取得日前です。",
+        State::NotFound => "該当する資格情報がありません。",
+        State::Ambiguous => "該当する者が複数います。枝番または生年月日を指定してください。",
+    };
+    Answer { state, message: message.to_owned(), coverages }
+}
+
+struct Asked<'a> {
+    reader: &'a Reader,
+    masters: &'a Masters,
+    config: &'a Config,
+    known_at: Option<NaiveDateTime>,
+}
+
+impl Asked<'_> {
+    fn is_known(&self, columns: &Columns, row: &Row) -> bool {
+        match self.known_at {
+            Some(at) => columns.known_before(row, at),
+            None => columns.is_open(row),
+        }
+    }
+
+    /// 紐付番号 behind a certificate; old serials lead to it too (002 L25299).
+    fn person_of(&self, serial: &str) -> Result<Option<i64>> {
+        let Some(serial) = normal::serial(serial) else { return Ok(None) };
+        let table = tables::of("serial_link");
+        let columns = Columns::of(table);
+        let wanted = [serial.clone()].into();
+        for row in HistoryScan::new(self.reader, table, Some(&Prune { column: "serial", wanted: &wanted }))? {
+            let row = row?;
+            if row[table.at("serial")].as_text() == Some(&serial) && self.is_known(&columns, &row) {
+                return Ok(row[table.at("link_no")].as_int());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Coverages, known at the moment, of all members that ever had the value in a column of `coverage`.
+    fn coverages(&self, column: &str, value: CellRef<'_>) -> Result<Vec<Held>> {
+        let table = tables::of("coverage");
+        let mut wanted = WantedMembers::new();
+        for (code, member) in self.reader.keys_with(table, column, value)? {
+            let one = Wanted { link_no: None, whole: true };
+            wanted.entry(code).or_default().insert(member.parse().map_err(|_| broken())?, one);
+        }
+        let targets = [&Target::of("member"), &Target::of("coverage")];
+        let columns = [Columns::of(tables::of("member")), Columns::of(table)];
+        let mut held = Vec::new();
+        for (code, members) in known::known(self.reader, targets, &wanted, i64::MIN)? {
+            for rows in members.into_values() {
+                let (mut member, mut own) = (None, Vec::new());
+                for (seq, rows) in rows {
+                    let columns = &columns[usize::from(seq > 0)];
+                    let rows = rows.into_iter().filter_map(|row| row.into_row(columns.to));
+                    let mut rows = rows.filter(|row| self.is_known(columns, row));
+                    if seq == 0 { member = rows.next() } else { own.extend(rows) }
+                }
+                held.extend(own.iter().map(|row| self.held(&code, row, member.as_ref())));
+            }
+        }
+        // Newest 資格取得日, then newest recorded.
+        held.sort_by(|a, b| {
+            let key = |h: &Held| (h.shown.acquired_on, h.recorded_from.clone());
+            key(b).cmp(&key(a)).then_with(|| (&a.insurer_code, &a.member_no).cmp(&(&b.insurer_code, &b.member_no)))
+        });
+        Ok(held)
+    }
+
+    fn held(&self, code: &str, row: &Row, member: Option<&Row>) -> Held {
+        let (table, of_member) = (tables::of("coverage"), tables::of("member"));
+        let text = |name: &str| row[table.at(name)].as_text().map(str::to_owned);
+        let own = |name: &str| member.map(|m| m[of_member.at(name)].clone()).unwrap_or_default();
+        let acquired_on = row[table.at("acquired_on")].as_date().unwrap_or_default();
+        let lost_on = row[table.at("lost_on")].as_date();
+        Held {
+            insurer_code: code.to_owned(),
+            member_no: text("member_no").unwrap_or_default(),
+            link_no: row[table.at("link_no")].as_int().unwrap_or_default(),
+            end: lost_on.map(|lost| end_of_cover(acquired_on, lost, self.masters.loss_day(self.config, code))),
+            recorded_from: row[table.at("recorded_from")].clone(),
+            keys: (text("symbol_key").unwrap_or_default(), text("number_key").unwrap_or_default()),
+            shown: Shown {
+                insurer_no: text("insurer_no").unwrap_or_default(),
+                symbol: text("symbol"),
+                number: text("number").unwrap_or_default(),
+                branch_no: text("branch_no"),
+                name: own("name").as_text().map(str::to_owned),
+                kana: own("kana").as_text().map(str::to_owned),
+                birth_date: own("birth_date").as_date(),
+                acquired_on,
+                lost_on,
+                card_kind: text("card_kind"),
+                card_copay: text("card_copay"),
+            },
+        }
+    }
+
+    /// By マイナンバーカード: what covers the day, else the latest that was lost.
+    fn by_person(&self, link_no: i64, day: NaiveDate) -> Result<Answer> {
+        let mut held = self.coverages("link_no", CellRef::Int(link_no))?;
+        held.retain(|h| h.link_no == link_no);
+        Ok(state_on(held, day))
+    }
+
+    /// By 記号・番号: that card's coverage, and whether the person has another one since.
+    fn by_card(&self, request: &Request, day: NaiveDate) -> Result<Answer> {
+        let key = |text: &Option<String>| normal::number_key(text.as_deref().unwrap_or_default());
+        let keys = (key(&request.symbol), key(&request.number));
+        let insurer_no = format!("{:0>8}", request.insurer_no.as_deref().unwrap_or_default());
+        let mut held = self.coverages("number_key", CellRef::Text(&keys.1))?;
+        held.retain(|h| {
+            let branch = request.branch_no.as_ref().zip(h.shown.branch_no.as_ref()).is_none_or(|(a, b)| a == b);
+            let born = request.birth_date.is_none_or(|date| h.shown.birth_date == Some(date));
+            h.shown.insurer_no == insurer_no && h.keys == keys && branch && born
+        });
+        let mut members: Vec<(&str, &str)> = held.iter().map(|h| (&*h.insurer_code, &*h.member_no)).collect();
+        members.sort_unstable();
+        members.dedup();
+        if members.len() > 1 {
+            return Ok(told(State::Ambiguous, Vec::new()));
+        }
+        let Some(link_no) = held.first().map(|h| h.link_no) else { return Ok(told(State::NotFound, Vec::new())) };
+        let answer = state_on(held, day);
+        let succeeded = answer.state == State::Lost && self.by_person(link_no, day)?.state == State::Valid;
+        Ok(if succeeded { told(State::LostWithSuccessor, answer.coverages) } else { answer })
+    }
+}
+
+/// `held` newest first. An empty coverage (同日得喪) covers nothing, but its loss is known.
+fn state_on(held: Vec<Held>, day: NaiveDate) -> Answer {
+    let shown = |held: &[Held], wanted: &dyn Fn(&Held) -> bool| -> Vec<Shown> {
+        held.iter().filter(|h| wanted(h)).map(|h| h.shown.clone()).collect()
+    };
+    let covering = shown(&held, &|h| h.covers(day));
+    if !covering.is_empty() {
+        return told(State::Valid, covering);
+    }
+    let mut lost: Vec<&Held> = held.iter().filter(|h| h.end.is_some_and(|end| end <= day)).collect();
+    lost.sort_by_key(|h| std::cmp::Reverse(h.end));
+    match lost.first() {
+        Some(latest) => told(State::Lost, vec![latest.shown.clone()]),
+        None if held.is_empty() => told(State::NotFound, Vec::new()),
+        None => told(State::NotYet, Vec::new()),
+    }
+}
+
+fn broken() -> Error {
+    Error::integrity("a stored 被保険者枝番 is no number")
+}
