@@ -16,6 +16,8 @@ mod subscribers_oracle;
 mod checks;
 mod crl;
 mod init;
+mod inquire;
+
 mod links;
 mod masters;
 mod nightly;
