@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::store::Store;
@@ -103,8 +105,10 @@ pub struct Gathered {
 /// Reads the digests of all files below the paths. New inputs come in digest order, so that arrival does not show.
 pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
     let mut gathered = Gathered { new: Vec::new(), known: Vec::new() };
-    for path in files(paths)? {
-        let input = Input::read(&path, &store.config.inbox)?;
+    let found = files(paths)?;
+    let read: Vec<Input> =
+        found.par_iter().map(|path| Input::read(path, &store.config.inbox)).collect::<Result<_>>()?;
+    for input in read {
         let twice = gathered.new.iter().any(|i| i.sha256 == input.sha256);
         let into =
             if twice || store.ledger.is_known_input(&input.sha256)? { &mut gathered.known } else { &mut gathered.new };

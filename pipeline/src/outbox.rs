@@ -99,7 +99,7 @@ pub fn link_status(
     members: &BTreeMap<u64, bool>,
     at: chrono::NaiveDateTime,
 ) -> Vec<u8> {
-    let at = at.format("%Y%m%d%H%M%S");
+    let at = at.format("%Y%m%d%H%M%S").to_string();
     let mut text = "保険者コード,被保険者枝番,連携ステータス,連携日時\r\n".to_owned();
     for (member, accepted) in members {
         let status = if *accepted { "連携完了" } else { "連携エラー" };

@@ -74,13 +74,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         );
         a.and(b)?;
         for night in done {
-            let mut status: BTreeMap<MemberNo, bool> = BTreeMap::new();
-            for (member, accepted) in night.files.iter().flat_map(|f| &f.members) {
-                *status.entry(*member).or_default() |= accepted;
-            }
-            let encoding = masters.definition(&night.origin).encoding;
-            let report = outbox::link_status(encoding, &night.origin, &status, stage.recorded_at());
-            stage.outbox(&outbox::link_status_path(&night.origin, stage.date), &report)?;
+            stage.outbox(&outbox::link_status_path(&night.origin, stage.date), &night.link_status)?;
             for (file, landed) in night.files.into_iter().zip(night.landed) {
                 let checked = file.checked;
                 if let Some(report) = file.gaiji.csv(checked.answer)? {
@@ -90,8 +84,10 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             }
         }
     }
-    stage.finish_table(members, layer(false), member_writer)?;
-    stage.finish_table(coverages, layer(false), coverage_writer)
+    // The last row groups are encoded here: both tables at once.
+    let (a, b) = rayon::join(|| member_writer.finish(), || coverage_writer.finish());
+    stage.finished_table(members, layer(false), a?)?;
+    stage.finished_table(coverages, layer(false), b?)
 }
 
 struct Targets {
@@ -169,6 +165,8 @@ struct Night {
     files: Vec<File>,
     /// Of each file.
     landed: Vec<Landed>,
+    /// 連携状況, as it goes out.
+    link_status: Vec<u8>,
     members: Vec<Write>,
     coverages: Vec<Write>,
 }
@@ -211,7 +209,14 @@ fn night(
         })?;
         read.push(file);
     }
-    let mut night = Night { origin, files: read, landed: Vec::new(), members: Vec::new(), coverages: Vec::new() };
+    let mut status: BTreeMap<MemberNo, bool> = BTreeMap::new();
+    for (member, accepted) in read.iter_mut().flat_map(|file| std::mem::take(&mut file.members)) {
+        *status.entry(member).or_default() |= accepted;
+    }
+    let encoding = masters.definition(&origin).encoding;
+    let link_status = outbox::link_status(encoding, &origin, &status, crate::time::from_millis(now));
+    let mut night =
+        Night { origin, files: read, landed: Vec::new(), link_status, members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
         let mut rows = known.remove(&member).unwrap_or_default();
         let own = rows.remove(&0).unwrap_or_default();

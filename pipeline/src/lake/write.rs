@@ -42,6 +42,14 @@ pub struct Part {
     pub sha256: String,
 }
 
+/// A finished folder.
+#[derive(Debug)]
+pub struct Finished {
+    pub parts: Vec<Part>,
+    pub rows: i64,
+    pub content_digest: String,
+}
+
 /// Writes one generation's folder: rows in, `part-00000.parquet` … out.
 pub struct TableWriter<'a> {
     table: &'static Table,
@@ -110,7 +118,7 @@ impl<'a> TableWriter<'a> {
     }
 
     /// Ends the folder: parts with their digests, row count, content digest. A folder without rows has one empty part.
-    pub fn finish(mut self) -> Result<(Vec<Part>, i64, String)> {
+    pub fn finish(mut self) -> Result<Finished> {
         self.flush()?;
         if self.open.is_none() && self.parts.is_empty() {
             self.open = Some(self.open_part()?);
@@ -124,7 +132,7 @@ impl<'a> TableWriter<'a> {
             let bytes = i64::try_from(bytes).map_err(|_| Error::failed("a part is too large"))?;
             parts.push(Part { path, rows, bytes, sha256 });
         }
-        Ok((parts, self.rows, self.digest.finish()))
+        Ok(Finished { parts, rows: self.rows, content_digest: self.digest.finish() })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::{At, Error, Result};
 use crate::inbox::Input;
 use crate::lake::generation_dir;
 use crate::lake::row::{Cell, Row};
-use crate::lake::write::{Sealing, TableWriter};
+use crate::lake::write::{Finished, Sealing, TableWriter};
 use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
 use crate::time::BusinessDate;
@@ -181,8 +181,15 @@ impl<'s> Stage<'s> {
         TableWriter::create(table, dir, self.store.sealing())
     }
 
+    /// Ends a table's new generation.
     pub fn finish_table(&mut self, table: &'static Table, partition: &str, writer: TableWriter<'s>) -> Result<()> {
-        let (parts, rows, content_digest) = writer.finish()?;
+        let finished = writer.finish()?;
+        self.finished_table(table, partition, finished)
+    }
+
+    /// The same for a writer that was finished apart.
+    pub fn finished_table(&mut self, table: &'static Table, partition: &str, finished: Finished) -> Result<()> {
+        let Finished { parts, rows, content_digest } = finished;
         let dir = generation_dir(table, partition, self.set_id);
         for part in parts {
             let name = part.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
