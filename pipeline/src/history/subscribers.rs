@@ -24,11 +24,11 @@ use crate::masters::Masters;
 use crate::outbox;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
-use crate::store::commit::Landed;
+use crate::store::commit::{Landed, Lander};
 use crate::time::to_millis;
 
 /// Bytes of input worked on at once, in whole insurers; bounds memory, not results.
-const BYTES_AT_ONCE: i64 = 256 << 20;
+const BYTES_AT_ONCE: i64 = 64 << 20;
 
 /// Takes in the night's subscriber files.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
@@ -54,40 +54,68 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     for file in files {
         insurers.entry(file.origin().unwrap_or_default().to_owned()).or_default().push(file);
     }
-    for group in groups(insurers) {
-        let mut work: Vec<(String, Vec<Checked>, KnownInsurer)> = Vec::new();
-        for (origin, files) in group {
-            let known = known.remove(&origin).unwrap_or_default();
-            work.push((origin, files, known));
-        }
+    // One group of insurers is checked while the rows of the one before are encoded.
+    let mut groups = groups(insurers).into_iter();
+    let mut ready: Vec<Night> = Vec::new();
+    loop {
+        let work: Option<Vec<Work>> = groups.next().map(|group| {
+            let mut work = |(origin, files): (String, Vec<Checked>)| {
+                let known = known.remove(&origin).unwrap_or_default();
+                Work { origin, files, known }
+            };
+            group.into_iter().map(&mut work).collect()
+        });
+        let last = work.is_none();
         let lander = stage.lander();
-        let done: Vec<Night> = work
-            .into_par_iter()
-            .map(|(origin, files, known)| {
-                let landed = files.iter().map(|file| lander.stage(&file.input)).collect::<Result<_>>()?;
-                Ok(Night { landed, ..night(&masters, &targets, origin, files, known, now)? })
-            })
-            .collect::<Result<_>>()?;
-        let (a, b) = rayon::join(
-            || done.iter().try_for_each(|n| write(n, &n.members, &targets.members, &mut member_writer, now)),
-            || done.iter().try_for_each(|n| write(n, &n.coverages, &targets.coverages, &mut coverage_writer, now)),
+        let (written, next) = rayon::join(
+            || {
+                let (a, b) = rayon::join(
+                    || ready.iter().try_for_each(|n| write(n, &n.members, &targets.members, &mut member_writer, now)),
+                    || {
+                        ready
+                            .iter()
+                            .try_for_each(|n| write(n, &n.coverages, &targets.coverages, &mut coverage_writer, now))
+                    },
+                );
+                a.and(b)
+            },
+            || -> Result<Vec<Night>> {
+                let work = work.unwrap_or_default().into_par_iter();
+                work.map(|work| night(&masters, &targets, lander, work, now)).collect()
+            },
         );
-        a.and(b)?;
-        for night in done {
-            stage.outbox(&outbox::link_status_path(&night.origin, stage.date), &night.link_status)?;
-            for (file, landed) in night.files.into_iter().zip(night.landed) {
-                let checked = file.checked;
-                if let Some(report) = file.gaiji.csv(checked.answer)? {
-                    stage.outbox(&outbox::gaiji_path(checked.origin(), &checked.input), &report)?;
-                }
-                delimited::accept_landed(stage, &checked, file.outcome, landed)?;
-            }
+        written?;
+        for night in std::mem::replace(&mut ready, next?) {
+            answer(stage, night)?;
+        }
+        if last {
+            break;
         }
     }
     // The last row groups are encoded here: both tables at once.
     let (a, b) = rayon::join(|| member_writer.finish(), || coverage_writer.finish());
     stage.finished_table(members, layer(false), a?)?;
     stage.finished_table(coverages, layer(false), b?)
+}
+
+/// Result files, landings and counts of one insurer whose rows are written.
+fn answer(stage: &mut Stage<'_>, night: Night) -> Result<()> {
+    stage.outbox(&outbox::link_status_path(&night.origin, stage.date), &night.link_status)?;
+    for (file, landed) in night.files.into_iter().zip(night.landed) {
+        let checked = file.checked;
+        if let Some(report) = file.gaiji.csv(checked.answer)? {
+            stage.outbox(&outbox::gaiji_path(checked.origin(), &checked.input), &report)?;
+        }
+        delimited::accept_landed(stage, &checked, file.outcome, landed)?;
+    }
+    Ok(())
+}
+
+/// One insurer's files of a night and what is known of the members they name.
+struct Work {
+    origin: String,
+    files: Vec<Checked>,
+    known: KnownInsurer,
 }
 
 struct Targets {
@@ -183,14 +211,9 @@ enum NewRow {
     Whole(Row),
 }
 
-fn night(
-    masters: &Masters,
-    targets: &Targets,
-    origin: String,
-    files: Vec<Checked>,
-    mut known: KnownInsurer,
-    now: i64,
-) -> Result<Night> {
+fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, now: i64) -> Result<Night> {
+    let Work { origin, files, mut known } = work;
+    let landed = files.iter().map(|file| lander.stage(&file.input)).collect::<Result<Vec<Landed>>>()?;
     let mut states: BTreeMap<MemberNo, super::apply::MemberState> =
         known.iter().map(|(member, rows)| (*member, known::state_of(rows))).collect();
     let intake = Intake::new(&origin, masters, &targets.members, &targets.coverages);
@@ -215,8 +238,7 @@ fn night(
     }
     let encoding = masters.definition(&origin).encoding;
     let link_status = outbox::link_status(encoding, &origin, &status, crate::time::from_millis(now));
-    let mut night =
-        Night { origin, files: read, landed: Vec::new(), link_status, members: Vec::new(), coverages: Vec::new() };
+    let mut night = Night { origin, files: read, landed, link_status, members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
         let mut rows = known.remove(&member).unwrap_or_default();
         let own = rows.remove(&0).unwrap_or_default();

@@ -220,11 +220,15 @@ impl ContentDigest {
     pub fn cell(&mut self, cell: CellRef<'_>) {
         match cell {
             CellRef::Null => self.pending.push(0),
-            CellRef::Text(text) => self.bytes(1, text.as_bytes()),
+            CellRef::Text(text) => {
+                self.fixed(1, text.as_bytes());
+                // 0xff stands in no UTF-8 text.
+                self.pending.push(0xff);
+            }
             CellRef::Bytes(bytes) => self.bytes(2, bytes),
-            CellRef::Int(n) => self.bytes(3, &n.to_le_bytes()),
-            CellRef::Date(n) => self.bytes(4, &n.to_le_bytes()),
-            CellRef::Timestamp(n) => self.bytes(5, &n.to_le_bytes()),
+            CellRef::Int(n) => self.fixed(3, &n.to_le_bytes()),
+            CellRef::Date(n) => self.fixed(4, &n.to_le_bytes()),
+            CellRef::Timestamp(n) => self.fixed(5, &n.to_le_bytes()),
             CellRef::List(items) => self.bytes(6, &items.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>()),
         }
         if self.pending.len() > 1 << 13 {
@@ -233,6 +237,12 @@ impl ContentDigest {
         }
     }
 
+    fn fixed(&mut self, kind: u8, bytes: &[u8]) {
+        self.pending.push(kind);
+        self.pending.extend_from_slice(bytes);
+    }
+
+    /// Bytes and lists have their length before them.
     fn bytes(&mut self, kind: u8, bytes: &[u8]) {
         self.pending.push(kind);
         self.pending.extend_from_slice(&bytes.len().to_le_bytes());
