@@ -71,8 +71,14 @@ pub fn export(store: &Store, table: &str, set: Option<i64>, format: Format, path
         let names: Vec<&str> = tables::all().iter().map(|t| t.name.as_str()).collect();
         return Err(Error::usage(format!("no table {table}; there are {}", names.join(", "))));
     };
-    if path.is_dir() {
-        return Err(Error::usage(format!("{} is a folder; name a file", path.display())));
+    if path.is_dir() || path.as_os_str() == "-" {
+        return Err(Error::usage(format!("{} is no file name", path.display())));
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let inside =
+        |own: &Path| folder.canonicalize().ok().zip(own.canonicalize().ok()).is_some_and(|(f, o)| f.starts_with(o));
+    if inside(&store.config.lake) || inside(&store.config.outbox) {
+        return Err(Error::usage("an export does not belong in the lake or the outbox; name another folder"));
     }
     let asked = format!("{} {}", table.name, set.map_or("newest".to_owned(), |set| set.to_string()));
     let before = |rows: i64| record(store, "export", asked.clone(), format!("{rows} rows"));

@@ -315,3 +315,74 @@ fn user_defined_characters_are_reported_by_field_without_any_text_of_the_record(
         "項目,文字コード,Unicode,件数\r\n氏名,F040,U+E000,1\r\n氏名,F041,U+E001,1\r\n住所,F040,U+E000,1\r\n"
     );
 }
+
+/// A likely 個人番号, made here.
+fn likely_number() -> (String, String) {
+    let body = [3u32, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
+    let digits: String = body.iter().map(ToString::to_string).collect();
+    let number = format!("{digits}{}", shikaku_pipeline::text::digits::my_number_digit(&body));
+    let wide = number.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
+    (number, wide)
+}
+
+#[test]
+fn a_likely_my_number_is_seen_beside_a_broken_byte_in_utf_16_in_comments_and_in_names() {
+    let (number, wide) = likely_number();
+    let lake = Lake::with_masters();
+    let cp932 = |text: &str| shikaku_pipeline::text::cp932::Encoding::Cp932.encode(text).unwrap();
+    let xml = String::from_utf8(sub_xml(1, &[Sub::new(1, 1)], "UTF-8")).unwrap();
+    let broken = {
+        let line = Sub::new(1, 1).with("address", &format!("東京都{wide}X")).line();
+        let mut bytes = cp932(&String::from_utf8(envelope("SUB", &kempo().0, 1, &[line])).unwrap());
+        let at = bytes.windows(2).position(|w| w == b"X,").unwrap();
+        bytes[at] = 0x80;
+        bytes
+    };
+    let utf16: Vec<u8> = format!("\u{feff}氏名,{wide}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let comment = xml.replace("<Subscriber>", &format!("<!-- {wide} --><Subscriber>")).into_bytes();
+    for (name, bytes) in [("broken.csv", broken), ("wide.csv", utf16), ("comment.xml", comment)] {
+        let done = lake.ingest("subscribers", name, &bytes, D).exits(3);
+        assert!(done.stdout.contains("900001"), "{name}: {}", done.stdout);
+    }
+    // A name is no better place: it never reaches the ledger or a message.
+    lake.write(&format!("inbox/subscribers/{number}/SUB_{number}.csv"), &sub_file(1, &[Sub::new(1, 1)]));
+    let done = lake.run(&["nightly", "--date", D]).exits(0);
+    assert!(!done.stdout.contains(&number) && !done.stderr.contains(&number));
+    let ledger = std::fs::read(lake.path("lake/ledger.sqlite")).unwrap();
+    assert!(!ledger.windows(12).any(|w| w == number.as_bytes()));
+    assert_eq!(open_coverages(&lake), ["1"]);
+}
+
+#[test]
+fn a_long_name_a_pipe_or_a_link_in_the_inbox_does_not_stop_the_others() {
+    let lake = Lake::with_masters();
+    lake.write(&format!("inbox/subscribers/{}.csv", "あ".repeat(80)), &sub_file(1, &[Sub::new(1, 1)]));
+    #[cfg(unix)]
+    {
+        let pipe = lake.path("inbox/subscribers/pipe.csv");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink("/nowhere", lake.path("inbox/subscribers/link.csv")).unwrap();
+    }
+    lake.run(&["nightly", "--date", D]).exits(0);
+    assert_eq!(open_coverages(&lake), ["1"]);
+}
+
+#[test]
+fn where_a_row_came_from_does_not_tell_how_many_runs_a_night_had() {
+    let files = [
+        sub_file(2, &[Sub::new(1, 1).with("operation", "2").with("updated_at", "20261101090000")]),
+        sub_file(3, &[Sub::new(1, 1).with("operation", "4").with("link_no", "2002")]),
+    ];
+    let night = |apart: bool| {
+        let lake = Lake::with_masters();
+        lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1)]), D).exits(0);
+        for (n, file) in files.iter().enumerate() {
+            lake.write(&format!("inbox/subscribers/{n}.csv"), file);
+            if apart || n == 1 {
+                lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+            }
+        }
+        (lake.rows("member"), lake.rows("coverage"))
+    };
+    assert_eq!(night(true), night(false));
+}

@@ -61,6 +61,12 @@ impl Error {
     }
 }
 
+/// A path as it may be shown: a name with a likely 個人番号 in it is left out.
+fn shown(path: &std::path::Path) -> std::path::PathBuf {
+    let text = path.to_string_lossy();
+    if crate::text::my_number::found_in(&text) { "(name not shown)".into() } else { path.to_owned() }
+}
+
 /// Names the file of an I/O error.
 pub trait At<T> {
     fn at(self, path: impl AsRef<Path>) -> Result<T>;
@@ -68,7 +74,7 @@ pub trait At<T> {
 
 impl<T> At<T> for std::io::Result<T> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::Io { path: path.as_ref().to_owned(), source })
+        self.map_err(|source| Error::Io { path: shown(path.as_ref()), source })
     }
 }
 

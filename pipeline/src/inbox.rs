@@ -9,6 +9,9 @@ use crate::error::{At, Error, Result};
 use crate::store::Store;
 use crate::text::my_number;
 
+/// Longest name in bytes.
+const MAX_NAME: usize = 150;
+
 /// One file to take in.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -24,6 +27,8 @@ pub struct Input {
 impl Input {
     pub fn read(path: &Path, inbox: &Path) -> Result<Self> {
         let (sha256, bytes) = digest::sha256_file(path)?;
+        let renamed = rename_if_unfit(path, inbox, &sha256)?;
+        let path = renamed.as_deref().unwrap_or(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self {
             path: path.to_owned(),
@@ -38,6 +43,20 @@ impl Input {
     pub fn source_file(&self) -> String {
         self.sha256[..16].to_owned()
     }
+}
+
+/// A path of the inbox stands in the ledger and in messages. One that cannot (no Unicode, or a likely 個人番号 in it) gets
+/// the file's digest for a name, before anything is recorded.
+fn rename_if_unfit(path: &Path, inbox: &Path, sha256: &str) -> Result<Option<PathBuf>> {
+    let (Ok(own), Ok(inbox)) = (path.canonicalize(), inbox.canonicalize()) else { return Ok(None) };
+    let Ok(below) = own.strip_prefix(&inbox) else { return Ok(None) };
+    let fit = below.to_str().is_some_and(|text| !my_number::found_in(text));
+    let Some(folder) = below.components().next().filter(|_| !fit && below.components().count() > 1) else {
+        return Ok(None);
+    };
+    let to = inbox.join(folder).join(format!("input-{}", &sha256[..16]));
+    std::fs::rename(&own, &to).at(&to)?;
+    Ok(Some(to))
 }
 
 /// Path below the inbox, with `/` between parts.
@@ -59,9 +78,12 @@ pub fn safe_name(name: &str) -> String {
                     c
                 }
             })
-            .take(120)
             .collect();
-    let clean = clean.trim_start_matches('.').to_owned();
+    let mut clean = clean.trim_start_matches('.').to_owned();
+    // Room for what is put before and behind it: file systems end at 255 bytes.
+    while clean.len() > MAX_NAME {
+        clean.pop();
+    }
     // A name is echoed and logged, so it may not carry what a file may not.
     if clean.is_empty() || my_number::found_in(&clean) { "input".to_owned() } else { clean }
 }
@@ -86,8 +108,14 @@ fn walk(path: &Path, named: bool, found: &mut Vec<PathBuf>) -> Result<()> {
     if unfinished && !named {
         return Ok(());
     }
-    if !path.is_dir() {
+    // Inside a folder only files themselves are taken: a link could lead anywhere, a pipe could hold the night for ever.
+    let kind = if named { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) }.at(path)?.file_type();
+    if kind.is_file() {
         found.push(path.to_owned());
+        return Ok(());
+    }
+    if !kind.is_dir() {
+        tracing::warn!("a link or another thing that is no file lies in the inbox and is passed over");
         return Ok(());
     }
     for entry in std::fs::read_dir(path).at(path)? {

@@ -132,7 +132,11 @@ pub fn fingerprint(store: &Store, request: &Request) -> Result<String> {
 pub fn answer(store: &Store, request: &Request) -> Result<Answer> {
     request.check()?;
     let reader = store.reader()?;
-    let masters = Masters::load(&reader)?;
+    // The loss-day rule of that moment too, so that an answer for the past stays what it was.
+    let masters = match request.known_at {
+        Some(at) => Masters::known_before(store, at)?,
+        None => Masters::load(&reader)?,
+    };
     let asked = Asked { reader: &reader, masters: &masters, config: &store.config, known_at: request.known_at };
     let day = request.valid_on.unwrap_or_default();
     match (request.link_no, &request.serial) {
@@ -201,11 +205,13 @@ impl Asked<'_> {
         for (code, members) in known::known(self.reader, targets, &wanted, i64::MIN)? {
             for rows in members.into_values() {
                 let (mut member, mut own) = (None, Vec::new());
-                for (seq, rows) in rows {
+                for (seq, row) in rows {
                     let columns = &columns[usize::from(seq > 0)];
-                    let rows = rows.into_iter().filter_map(|row| row.into_row(columns.to));
-                    let mut rows = rows.filter(|row| self.is_known(columns, row));
-                    if seq == 0 { member = rows.next() } else { own.extend(rows) }
+                    match row.into_row(columns.to).filter(|row| self.is_known(columns, row)) {
+                        Some(row) if seq == 0 => member = Some(row),
+                        Some(row) => own.push(row),
+                        None => {}
+                    }
                 }
                 held.extend(own.iter().map(|row| self.held(&code, row, member.as_ref())));
             }
@@ -265,6 +271,12 @@ impl Asked<'_> {
             let born = request.birth_date.is_none_or(|date| h.shown.birth_date == Some(date));
             h.shown.insurer_no == insurer_no && h.keys == keys && branch && born
         });
+        // A number given to somebody else later: whoever is covered on the day is meant.
+        if held.iter().any(|h| h.covers(day)) {
+            let covered: Vec<(String, String)> =
+                held.iter().filter(|h| h.covers(day)).map(|h| (h.insurer_code.clone(), h.member_no.clone())).collect();
+            held.retain(|h| covered.iter().any(|(code, member)| (code, member) == (&h.insurer_code, &h.member_no)));
+        }
         let mut members: Vec<(&str, &str)> = held.iter().map(|h| (&*h.insurer_code, &*h.member_no)).collect();
         members.sort_unstable();
         members.dedup();

@@ -91,8 +91,8 @@ pub fn link_status_path(origin: &str, date: BusinessDate) -> String {
     format!("link-status/{}/link-status_{}_{day}.csv", crate::inbox::safe_name(origin), crate::inbox::safe_name(origin))
 }
 
-/// 連携状況 of the members that a night's files named (002 L11117–11138): 連携完了 once a record was accepted, 連携エラー while none
-/// was. No personal data: member numbers that did not pass their check are not in it.
+/// 連携状況 of the members that a night's files named (002 L11117–11138): 連携完了 once a record was accepted or when the
+/// member is registered, else 連携エラー. No personal data: member numbers that did not pass their check are not in it.
 pub fn link_status(
     encoding: Encoding,
     origin: &str,

@@ -72,7 +72,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
         // A file that could not be read to its end would land with what was not looked at.
         let outcome = match outcome {
-            Err((broken, read)) if broken.code != "900001" && my_number::found_in_file(&input.path)? => {
+            Err((broken, read)) if broken.code != "900001" && my_number::found_in_file(&input.path, 0)? => {
                 Err((Broken { code: "900001", ..broken }, read))
             }
             outcome => outcome,

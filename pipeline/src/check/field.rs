@@ -50,7 +50,11 @@ impl<'a> Checker<'a> {
         if record.misquoted {
             findings.push(Finding::of("200002"));
         }
-        if record.len() != fields.len() + first {
+        if record.misshapen {
+            findings.push(Finding::of("200003"));
+        }
+        // What is surplus in XML stands behind the fields, which are what they are.
+        if record.len() != fields.len() + first && !(record.misshapen && record.len() > fields.len()) {
             findings.push(Finding::of("200001"));
             return vec![Value::Blank; fields.len()];
         }

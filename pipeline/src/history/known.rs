@@ -48,8 +48,8 @@ impl KnownRow {
     }
 }
 
-/// Resolved rows of one member: its own (under 0) and its coverages', by 資格通番, in the order of recorded time.
-pub type KnownMember = BTreeMap<i64, Vec<KnownRow>>;
+/// Resolved rows of one member: its own (under 0) and its coverages', by 資格通番, each in the order of recorded time.
+pub type KnownMember = Vec<(i64, KnownRow)>;
 
 /// What is known of one insurer's wanted members.
 pub type KnownInsurer = BTreeMap<MemberNo, KnownMember>;
@@ -112,8 +112,8 @@ pub fn known(
                 },
             };
             let insurer = known.entry(insurers[row.insurer].0.clone()).or_default();
-            let keys = insurer.entry(row.member).or_default();
-            keys.entry(row.seq).or_default().push(KnownRow { from: row.from, to: row.to, state });
+            let rows = insurer.entry(row.member).or_default();
+            rows.push((row.seq, KnownRow { from: row.from, to: row.to, state }));
         }
     }
     Ok(known)
@@ -122,14 +122,20 @@ pub fn known(
 /// The state of a member before the night's files.
 pub fn state_of(member: &KnownMember) -> MemberState {
     let mut state = MemberState::default();
-    for (seq, rows) in member {
-        let open = rows.iter().find(|row| row.to.is_none()).map(|row| row.state.clone());
+    for (seq, row) in member.iter().filter(|(_, row)| row.to.is_none()) {
         match seq {
-            0 => state.member = open,
-            seq => state.set_coverage(*seq, open),
+            0 => state.member = Some(row.state.clone()),
+            seq => state.set_coverage(*seq, Some(row.state.clone())),
         }
     }
     state
+}
+
+/// Rows of one key of a member.
+pub fn rows_of(member: &[(i64, KnownRow)], seq: i64) -> &[(i64, KnownRow)] {
+    let start = member.partition_point(|(own, _)| *own < seq);
+    let end = member.partition_point(|(own, _)| *own <= seq);
+    &member[start..end]
 }
 
 /// Rows of one row group that belong to wanted members.

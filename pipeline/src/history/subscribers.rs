@@ -234,20 +234,20 @@ fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, n
     }
     let mut status: BTreeMap<MemberNo, bool> = BTreeMap::new();
     for (member, accepted) in read.iter_mut().flat_map(|file| std::mem::take(&mut file.members)) {
-        *status.entry(member).or_default() |= accepted;
+        let known = states.get(&member).is_some_and(|state| state.member.is_some());
+        *status.entry(member).or_default() |= accepted || known;
     }
     let encoding = masters.definition(&origin).encoding;
     let link_status = outbox::link_status(encoding, &origin, &status, crate::time::from_millis(now));
     let mut night = Night { origin, files: read, landed, link_status, members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
-        let mut rows = known.remove(&member).unwrap_or_default();
-        let own = rows.remove(&0).unwrap_or_default();
-        emit(&mut night.members, &targets.members, (member, 0), &own, state.member, now)?;
+        let rows = known.remove(&member).unwrap_or_default();
+        emit(&mut night.members, &targets.members, (member, 0), known::rows_of(&rows, 0), state.member, now)?;
         let mut coverages: BTreeMap<i64, State> = state.coverages.into_iter().collect();
-        let seqs: BTreeSet<i64> = rows.keys().chain(coverages.keys()).copied().collect();
-        for seq in seqs {
-            let own = rows.remove(&seq).unwrap_or_default();
-            emit(&mut night.coverages, &targets.coverages, (member, seq), &own, coverages.remove(&seq), now)?;
+        let seqs: BTreeSet<i64> = rows.iter().map(|(seq, _)| *seq).chain(coverages.keys().copied()).collect();
+        for seq in seqs.into_iter().filter(|seq| *seq != 0) {
+            let own = known::rows_of(&rows, seq);
+            emit(&mut night.coverages, &targets.coverages, (member, seq), own, coverages.remove(&seq), now)?;
         }
     }
     Ok(night)
@@ -258,28 +258,29 @@ fn emit(
     out: &mut Vec<Write>,
     target: &Target,
     (member, seq): (MemberNo, i64),
-    rows: &[KnownRow],
+    rows: &[(i64, KnownRow)],
     last: Option<State>,
     now: i64,
 ) -> Result<()> {
-    let spans: Vec<(i64, Option<i64>)> = rows.iter().map(|row| (row.from, row.to)).collect();
+    let spans: Vec<(i64, Option<i64>)> = rows.iter().map(|(_, row)| (row.from, row.to)).collect();
     // A record of this run replaces what an earlier run of the same night wrote, down to its source: the night's rows must
     // not tell how many runs it had.
     let is_last = |index: usize| {
-        let of_this_run = |last: &State| rows[index].from == now && matches!(last.body, Body::Packed { .. });
-        last.as_ref().is_some_and(|last| rows[index].state.same(last) && !of_this_run(last))
+        let of_this_run = |last: &State| rows[index].1.from == now && matches!(last.body, Body::Packed { .. });
+        last.as_ref().is_some_and(|last| rows[index].1.state.same(last) && !of_this_run(last))
     };
     let unread = || Error::failed("a row that must be written again was not read; report this");
     for write in night_writes(&spans, last.as_ref().map(|_| &is_last), now) {
         let row = match (write, &last) {
             (NightWrite::Again(index, to), _) => {
-                let Body::Stored(row) = &rows[index].state.body else { return Err(unread()) };
+                let Body::Stored(row) = &rows[index].1.state.body else { return Err(unread()) };
                 let mut row = (**row).clone();
                 row[target.table.at("recorded_to")] = to.map_or(Cell::Null, Cell::Timestamp);
                 NewRow::Whole(row)
             }
             (NightWrite::New, Some(State { body: Body::Unread, .. })) => return Err(unread()),
-            (NightWrite::New, Some(state)) => match &state.body {
+            // The same contents under another person keep where they came from, however the night was cut into runs.
+            (NightWrite::New, Some(state)) => match &before_night(rows, state, now).unwrap_or(state).body {
                 Body::Stored(row) => NewRow::Whole(target.stored_again(row, state, now)),
                 _ => NewRow::State(state.clone()),
             },
@@ -288,6 +289,13 @@ fn emit(
         out.push(Write { member, seq, row });
     }
     Ok(())
+}
+
+/// The state before the night, if it had the same contents.
+fn before_night<'r>(rows: &'r [(i64, KnownRow)], last: &State, now: i64) -> Option<&'r State> {
+    let mut rows = rows.iter().map(|(_, row)| row);
+    let before = rows.find(|row| row.from < now && row.to.is_none_or(|to| to >= now))?;
+    (before.state.image == last.image && before.state.body != Body::Unread).then_some(&before.state)
 }
 
 fn write(night: &Night, rows: &[Write], target: &Target, writer: &mut TableWriter<'_>, now: i64) -> Result<()> {

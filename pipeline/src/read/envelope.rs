@@ -58,15 +58,17 @@ pub struct Inspected {
 /// One pass over a file: header, encoding, guard, limits, trailer. A file that could not be read to its end by its layout
 /// is looked through as it is, since its bytes would land.
 pub fn inspect(path: &Path, accepts: &Accepts<'_>) -> Result<Inspected> {
-    let (mut seen, to_the_end) = inspect_by_layout(path, accepts)?;
-    if !to_the_end && seen.code != Some("900001") && my_number::found_in_file(path)? {
+    let (mut seen, unseen_from) = inspect_by_layout(path, accepts)?;
+    if let Some(from) = unseen_from.filter(|_| seen.code != Some("900001"))
+        && my_number::found_in_file(path, from)?
+    {
         seen.code = Some("900001");
     }
     Ok(seen)
 }
 
-/// The verdict, and whether every line was looked at.
-fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, bool)> {
+/// The verdict, and from which byte on the file was not looked at by its layout.
+fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, Option<u64>)> {
     let bytes = std::fs::metadata(path).at(path)?.len();
     let mut lines = Lines::open(path)?;
     let mut seen = Inspected {
@@ -80,18 +82,18 @@ fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, b
     let head = match lines.head() {
         Ok(head) => head,
         Err(Unreadable::Io(error)) => return Err(error).at(path),
-        Err(Unreadable::Encoding) => return Ok((Inspected { code: Some("400006"), ..seen }, false)),
-        Err(_) => return Ok((Inspected { code: Some("400001"), ..seen }, false)),
+        Err(Unreadable::Encoding) => return Ok((Inspected { code: Some("400006"), ..seen }, Some(0))),
+        Err(_) => return Ok((Inspected { code: Some("400001"), ..seen }, Some(0))),
     };
     if let Some(answer) = (accepts.encoding_of)(&head.origin).filter(|_| may_come_from(accepts.kinds, &head.origin)) {
         (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
     }
     seen.header = head.whole();
     if [&head.kind, &head.version, &head.origin].into_iter().any(|text| my_number::found_in(text)) {
-        return Ok((Inspected { header: None, code: Some("900001"), ..seen }, false));
+        return Ok((Inspected { header: None, code: Some("900001"), ..seen }, Some(0)));
     }
     let known = layout::find(&head.kind, &head.version).filter(|l| accepts.kinds.contains(&l.kind.as_str()));
-    let Some(layout) = known else { return Ok((Inspected { code: Some("400004"), ..seen }, false)) };
+    let Some(layout) = known else { return Ok((Inspected { code: Some("400004"), ..seen }, Some(0))) };
     let (bom, declared) = lines.encoding();
     seen.encoding = match (declared, layout.encoding.as_deref()) {
         (Some(declared), _) => declared,
@@ -110,27 +112,32 @@ fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, b
     // The guard looks at every line before any other verdict on the file is given, so it runs to the end.
     let (max_rows, max_bytes) = (accepts.limit)(layout);
     let mut body = Body::default();
-    let mut to_the_end = true;
+    let mut unseen_from = None;
     loop {
         match lines.advance() {
             Ok(true) => {
                 let record = lines.current();
                 if holds_my_number(layout, seen.encoding, &record, body.trailer.is_some()) {
-                    return Ok((Inspected { code: Some("900001"), rows: body.rows, ..seen }, false));
+                    return Ok((Inspected { code: Some("900001"), rows: body.rows, ..seen }, Some(0)));
                 }
                 body.take(&record, seen.encoding);
             }
             Ok(false) => break,
             Err(Unreadable::Io(error)) => return Err(error).at(path),
-            Err(_) => {
+            Err(Unreadable::Malformed { byte, .. }) => {
                 body.broken = true;
-                to_the_end = false;
+                unseen_from = Some(byte);
+                break;
+            }
+            Err(Unreadable::Encoding) => {
+                body.broken = true;
+                unseen_from = Some(0);
                 break;
             }
         }
         // Reading on far past the limit would let one file hold the night.
         if body.rows > max_rows.saturating_mul(2) {
-            to_the_end = false;
+            unseen_from = Some(0);
             break;
         }
     }
@@ -150,7 +157,7 @@ fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, b
     } else {
         None
     };
-    Ok((seen, to_the_end))
+    Ok((seen, unseen_from))
 }
 
 /// Counts of the lines after the header.
@@ -271,14 +278,18 @@ fn holds_my_number(layout: &Layout, encoding: Encoding, record: &RawRecord<'_>, 
 enum Unreadable {
     Io(std::io::Error),
     Encoding,
-    Malformed(u64),
+    /// Where; byte 0 when only the line is known.
+    Malformed {
+        line: u64,
+        byte: u64,
+    },
 }
 
 impl From<RecordError> for Unreadable {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::Io(error) => Self::Io(error),
-            RecordError::TooLarge { line } => Self::Malformed(line),
+            RecordError::TooLarge { line } => Self::Malformed { line, byte: 0 },
         }
     }
 }
@@ -288,9 +299,8 @@ impl From<XmlError> for Unreadable {
         match error {
             XmlError::Io(error) => Self::Io(error),
             XmlError::Encoding => Self::Encoding,
-            XmlError::Header { line, .. } | XmlError::Malformed { line, .. } | XmlError::TooLarge { line } => {
-                Self::Malformed(line)
-            }
+            XmlError::Header { line, byte } | XmlError::Malformed { line, byte } => Self::Malformed { line, byte },
+            XmlError::TooLarge { line } => Self::Malformed { line, byte: 0 },
         }
     }
 }
@@ -325,7 +335,7 @@ impl Lines {
                 Head::parse(&header.record())
             }
         };
-        head.ok_or(Unreadable::Malformed(1))
+        head.ok_or(Unreadable::Malformed { line: 1, byte: 0 })
     }
 
     /// Whether there is a byte order mark, and the encoding that the file itself declares.
@@ -386,7 +396,7 @@ impl DataLines {
                 Ok(true) => {}
                 Err(Unreadable::Io(error)) => return Err(error).at("input"),
                 Err(Unreadable::Encoding) => return Err(Error::failed("a file changed while it was read; run again")),
-                Err(Unreadable::Malformed(line)) => {
+                Err(Unreadable::Malformed { line, .. }) => {
                     return Err(Error::failed(format!("line {line} changed while it was read; run again")));
                 }
             }

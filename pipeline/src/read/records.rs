@@ -34,6 +34,8 @@ pub struct RawRecord<'a> {
     pub byte: u64,
     /// Its quotes are not as RFC 4180 has them: the reader and the sender may see other fields.
     pub misquoted: bool,
+    /// Of an XML file: an element that is unknown, repeated, nested or not readable; it follows the fields of the layout.
+    pub misshapen: bool,
 }
 
 /// Where a field begins in the file.
@@ -47,7 +49,7 @@ pub struct Start {
 impl<'a> RawRecord<'a> {
     /// A record of fields that lie one after the other in `data`, each ending where `ends` says; `starts` may be empty.
     pub fn new(data: &'a [u8], ends: &'a [usize], starts: &'a [Start], line: u64, byte: u64) -> Self {
-        Self { data, ends, gap: 0, starts, line, byte, misquoted: false }
+        Self { data, ends, gap: 0, starts, line, byte, misquoted: false, misshapen: false }
     }
 
     pub fn len(&self) -> usize {
@@ -186,10 +188,26 @@ impl<R: Read> Records<R> {
         let Current { in_input, used, fields, line, byte, misquoted } = self.current;
         let ends = &self.ends[..fields];
         match in_input {
-            Some((from, to)) => {
-                RawRecord { data: &self.input[from..to], ends, gap: 1, starts: &[], line, byte, misquoted }
-            }
-            None => RawRecord { data: &self.data[..used], ends, gap: 0, starts: &self.starts, line, byte, misquoted },
+            Some((from, to)) => RawRecord {
+                data: &self.input[from..to],
+                ends,
+                gap: 1,
+                starts: &[],
+                line,
+                byte,
+                misquoted,
+                misshapen: false,
+            },
+            None => RawRecord {
+                data: &self.data[..used],
+                ends,
+                gap: 0,
+                starts: &self.starts,
+                line,
+                byte,
+                misquoted,
+                misshapen: false,
+            },
         }
     }
 

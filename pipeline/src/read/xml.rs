@@ -193,12 +193,12 @@ impl<R: Read> XmlRecords<R> {
     }
 
     /// The record last read: field 0 is `D`, then the fields of the layout. An unknown or repeated element, one inside a
-    /// field, or a character that the encoding does not have makes it `misquoted`. Values that belong to no field
+    /// field, or a character that the encoding does not have makes it `misshapen`. Values that belong to no field
     /// follow as further fields, so that the 個人番号 guard sees them.
     pub fn current(&self) -> RawRecord<'_> {
         let Current { data, ends, place, broken } = &self.current;
         let mut record = RawRecord::new(data, ends, &[], place.line, place.byte);
-        record.misquoted = *broken;
+        record.misshapen = *broken;
         record
     }
 

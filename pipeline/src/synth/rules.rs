@@ -22,6 +22,7 @@ const NOT_ALONE: &[(&str, &str)] = &[
     ("000000", "the code of a record without findings"),
     ("16", "field rule of the insurer master: a master has no header and is refused whole (400302)"),
     ("17", "field rule of the institution master: a master has no header and is refused whole (400302)"),
+    ("200003", "speaks of XML files"),
     ("30000", "needs files before it in the order of 受付番号"),
     ("3002", "needs links before it"),
     ("3005", "needs check logs before it"),

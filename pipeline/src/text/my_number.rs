@@ -1,7 +1,7 @@
 //! The 個人番号 guard: twelve digits standing alone with a valid check digit (domain.md §1).
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::cp932::Encoding;
@@ -54,22 +54,38 @@ pub fn found_in_bytes(bytes: &[u8], encoding: Encoding) -> bool {
     bytes.len() >= 12
         && match encoding.decode(bytes) {
             Ok(text) => found_in(&text),
-            Err(_) => found_in(&String::from_utf8_lossy(bytes)),
+            Err(_) => found_leniently(bytes),
         }
 }
 
+/// In either encoding, whatever does not decode. Replacement characters are no digits.
+fn found_leniently(bytes: &[u8]) -> bool {
+    let (cp932, _) = encoding_rs::SHIFT_JIS.decode_without_bom_handling(bytes);
+    found_in(&cp932) || found_in(&String::from_utf8_lossy(bytes))
+}
+
 /// Whether any text of a file holds one, in either encoding, whatever its layout: for files that no layout could be
-/// applied to and whose bytes would otherwise land unseen. Works in pieces of bounded size that overlap.
-pub fn found_in_file(path: &Path) -> Result<bool> {
+/// applied to and whose bytes would otherwise land unseen; from a byte on. Works in pieces of bounded size that overlap. UTF-16
+/// is read by its byte order mark.
+pub fn found_in_file(path: &Path, from: u64) -> Result<bool> {
     let mut file = File::open(path).at(path)?;
+    let mut mark = [0u8; 2];
+    let wide = match file.read(&mut mark).at(path)? {
+        2 if mark == [0xff, 0xfe] => Some(encoding_rs::UTF_16LE),
+        2 if mark == [0xfe, 0xff] => Some(encoding_rs::UTF_16BE),
+        _ => None,
+    };
+    file.seek(SeekFrom::Start(from)).at(path)?;
     let mut piece: Vec<u8> = Vec::new();
     loop {
         let kept = piece.split_off(piece.len().saturating_sub(OVERLAP));
         piece = kept;
         let read = Read::by_ref(&mut file).take(PIECE).read_to_end(&mut piece).at(path)?;
-        // Replacement characters are no digits, so a lenient reading is enough here.
-        let (cp932, _) = encoding_rs::SHIFT_JIS.decode_without_bom_handling(&piece);
-        if found_in(&cp932) || found_in(&String::from_utf8_lossy(&piece)) {
+        let found = match wide {
+            Some(encoding) => found_in(&encoding.decode_without_bom_handling(&piece).0),
+            None => found_leniently(&piece),
+        };
+        if found {
             return Ok(true);
         }
         if read == 0 {

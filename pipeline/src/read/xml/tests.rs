@@ -12,7 +12,7 @@ const TWO: &str = "\r\n  <!-- 2 -->\n  <Subscriber>\n    <record_no>1</record_no
                    </Subscriber>\n<Subscriber><updated_at>20250401000000</updated_at><operation>1</operation></Subscriber>\n";
 const CLOSE: &str = "</SubscriberFile>";
 
-/// Field values by position with misquoted, line and byte; then how reading ended.
+/// Field values by position with misshapen, line and byte; then how reading ended.
 type Read1 = (Vec<(Vec<Vec<u8>>, bool, u64, u64)>, Result<(), String>);
 
 /// One byte per read.
@@ -48,7 +48,7 @@ fn read(source: impl Read) -> Read1 {
 
 fn owned(record: &RawRecord<'_>) -> (Vec<Vec<u8>>, bool, u64, u64) {
     let fields = (0..record.len()).map(|i| record.field(i).to_vec()).collect();
-    (fields, record.misquoted, record.line, record.byte)
+    (fields, record.misshapen, record.line, record.byte)
 }
 
 fn document(body: &str) -> String {
@@ -65,7 +65,7 @@ fn name(end: Result<(), String>) -> String {
     text.split([' ', '(', '{']).next().unwrap().to_owned()
 }
 
-/// The record of `<Subscriber>` with these children, and whether it is misquoted.
+/// The record of `<Subscriber>` with these children, and whether it is misshapen.
 fn record(children: &[u8], encoding: &str) -> (Vec<Vec<u8>>, bool) {
     let head = format!("<?xml version='1.0' encoding='{encoding}'?>{OPEN}<Subscriber>");
     let bytes = [head.as_bytes(), children, b"</Subscriber><Subscriber/>", CLOSE.as_bytes()].concat();
@@ -157,8 +157,8 @@ fn what_may_not_stand_before_the_records_is_an_unreadable_header() {
 fn shift_jis_bytes_survive_as_they_are() {
     // ソ (trail 5C), ゾ (trail 5D), 外字 F040, 0x80 (no character): judged later, field by field.
     let raw = b"\x83\x5c\x83\x5d]\xf0\x40 \x80".to_vec();
-    let (fields, misquoted) = record(&[b"<name>", raw.as_slice(), b"</name>"].concat(), "Shift_JIS");
-    assert_eq!((&fields[name_field()], misquoted), (&raw, false));
+    let (fields, misshapen) = record(&[b"<name>", raw.as_slice(), b"</name>"].concat(), "Shift_JIS");
+    assert_eq!((&fields[name_field()], misshapen), (&raw, false));
     let (fields, _) = record(b"<name><![CDATA[\x83\x5d<&]]></name>", "Shift_JIS");
     assert_eq!(fields[name_field()], b"\x83\x5d<&");
     // A pair cut by a CDATA mark or before a reference is no character.
@@ -174,8 +174,8 @@ fn shift_jis_bytes_survive_as_they_are() {
 #[test]
 fn references_are_the_five_names_and_numbers_in_the_files_own_encoding() {
     let value = |text: &str, encoding| {
-        let (fields, misquoted) = record(format!("<name>{text}</name>").as_bytes(), encoding);
-        (fields[name_field()].clone(), misquoted)
+        let (fields, misshapen) = record(format!("<name>{text}</name>").as_bytes(), encoding);
+        (fields[name_field()].clone(), misshapen)
     };
     assert_eq!(value(" &lt;&gt;&amp;&quot;&apos; a&#32;", "UTF-8"), (b" <>&\"' a ".to_vec(), false));
     assert_eq!(value("&#x30bd;&#12477;", "UTF-8"), ("ソソ".as_bytes().to_vec(), false));
@@ -215,11 +215,11 @@ fn unknown_repeated_and_nested_elements_cost_their_record_and_stay_visible_to_th
         ("<sex/><sex>2</sex>", b"2"),
         ("<note>1<b>2</b>3</note>", b"123"),
     ] {
-        let (fields, misquoted) = record(children.as_bytes(), "UTF-8");
-        assert_eq!((fields.len(), misquoted, fields[35].as_slice()), (36, true, surplus), "{children}");
+        let (fields, misshapen) = record(children.as_bytes(), "UTF-8");
+        assert_eq!((fields.len(), misshapen, fields[35].as_slice()), (36, true, surplus), "{children}");
     }
-    let (fields, misquoted) = record(b"<name>a<b>c</b><b/></name><sex>1</sex>", "UTF-8");
-    assert_eq!((fields.len(), misquoted, fields[name_field()].as_slice()), (35, true, &b"ac"[..]));
+    let (fields, misshapen) = record(b"<name>a<b>c</b><b/></name><sex>1</sex>", "UTF-8");
+    assert_eq!((fields.len(), misshapen, fields[name_field()].as_slice()), (35, true, &b"ac"[..]));
 }
 
 #[test]
