@@ -1,6 +1,7 @@
 //! Takes in insurers' subscriber files (加入者情報).
 //!
-//! Reads: SUB files. Checks: the layouts in schemas/. Writes: member, coverage. On failure nothing of it is visible.
+//! Reads: SUB files, CSV or XML. Checks: the layouts in schemas/. Writes: member, coverage, outbox/results, outbox/link-status. On
+//! failure nothing of it is visible.
 
 use shikaku_pipeline::Result;
 use shikaku_pipeline::history::subscribers;
@@ -12,8 +13,8 @@ pub const JOB: Job = Job {
     name: "subscribers",
     inbox: Some("subscribers"),
     needs: &["masters"],
-    reads: "SUB files",
-    writes: "member, coverage",
+    reads: "SUB files (CSV, XML)",
+    writes: "member, coverage, outbox/link-status",
     due: |store, _| due_inbox(store, "subscribers"),
     run,
 };
