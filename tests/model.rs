@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::inbox::{self, Input};
-use shikaku_pipeline::keys::Entropy;
 use shikaku_pipeline::lake::history::HistoryScan;
 use shikaku_pipeline::lake::row::{Cell, Row};
 use shikaku_pipeline::ledger::{Event, InputRow};
 use shikaku_pipeline::masters;
 use shikaku_pipeline::store::commit::Begin;
-use shikaku_pipeline::store::{Clock, Outside, RunSpec, Stage, Store, publish};
+use shikaku_pipeline::store::{Outside, RunSpec, Stage, Store, publish};
 use shikaku_pipeline::text::cp932::Encoding;
 use shikaku_pipeline::text::digits::my_number_digit;
 use shikaku_pipeline::time::BusinessDate;
@@ -491,21 +490,6 @@ impl std::fmt::Display for Plan {
 
 // ---- The pipeline, in process -------------------------------------------------------------------------------------
 
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> chrono::NaiveDateTime {
-        chrono::NaiveDateTime::default()
-    }
-}
-
-impl Entropy for Fixed {
-    fn fill(&self, buffer: &mut [u8]) -> shikaku_pipeline::Result<()> {
-        buffer.fill(7);
-        Ok(())
-    }
-}
-
 /// A kill: leaves the process's hands off everything, without a message.
 struct Killed;
 
@@ -517,7 +501,7 @@ fn outside(die_at: u64) -> Outside {
             resume_unwind(Box::new(Killed));
         }
     };
-    Outside { clock: Box::new(Fixed), entropy: Box::new(Fixed), step: Box::new(step) }
+    Outside { clock: Box::new(crate::common::Fixed), entropy: Box::new(crate::common::Fixed), step: Box::new(step) }
 }
 
 /// No commit has so many steps.

@@ -97,9 +97,7 @@ fn lake_masters() -> std::path::PathBuf {
 #[test]
 fn a_likely_my_number_quarantines_the_file_outside_the_lake() {
     let lake = Lake::with_masters();
-    let body = [3u32, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
-    let digits: String = body.iter().map(ToString::to_string).collect();
-    let number = format!("{digits}{}", shikaku_pipeline::text::digits::my_number_digit(&body));
+    let (number, _) = likely_number();
     let file = sub_file(1, &[Sub::new(1, 1), Sub::new(2, 2).with("address", &format!("東京都{number}"))]);
     let inbox = lake.write("inbox/subscribers/SUB.csv", &file);
     let landed = |lake: &Lake| lake.bytes().keys().filter(|p| p.contains("landing/")).count();
@@ -223,10 +221,7 @@ fn recorded_time_never_goes_back() {
 #[test]
 fn a_file_that_no_layout_fits_does_not_land_with_a_likely_my_number() {
     let lake = Lake::with_masters();
-    let body = [3u32, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
-    let digits: String = body.iter().map(ToString::to_string).collect();
-    let number = format!("{digits}{}", shikaku_pipeline::text::digits::my_number_digit(&body));
-    let wide: String = number.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
+    let (number, wide) = likely_number();
     for (kind, text) in [
         ("subscribers", format!("name,number\r\nA,{number}\r\n")),
         ("subscribers", format!("H,SUB,09,06139901,1,20261030120000,1\r\nD,{wide}\r\nE,1\r\n")),

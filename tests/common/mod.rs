@@ -213,7 +213,8 @@ pub fn show(cell: &Cell) -> String {
     }
 }
 
-struct Fixed;
+/// A clock that stands still, and bytes that anybody knows.
+pub struct Fixed;
 
 impl Clock for Fixed {
     fn now(&self) -> chrono::NaiveDateTime {

@@ -16,7 +16,7 @@ use super::known::{self, KnownInsurer, KnownRow, MemberNo, Wanted, WantedMembers
 use crate::delimited::{self, Checked};
 use crate::error::{Error, Result};
 use crate::inbox::Input;
-use crate::lake::history::{NightWrite, night_writes};
+use crate::lake::history::{NightWrite, before_night, night_writes};
 use crate::lake::layer;
 use crate::lake::row::{Cell, Row};
 use crate::lake::write::TableWriter;
@@ -269,6 +269,11 @@ fn emit(
         let of_this_run = |last: &State| rows[index].1.from == now && matches!(last.body, Body::Packed { .. });
         last.as_ref().is_some_and(|last| rows[index].1.state.same(last) && !of_this_run(last))
     };
+    // The state before the night, if it had the same contents.
+    let same_before = |last: &State| {
+        let before = &rows[before_night(&spans, now)?].1.state;
+        (before.image == last.image && before.body != Body::Unread).then_some(before)
+    };
     let unread = || Error::failed("a row that must be written again was not read; report this");
     for write in night_writes(&spans, last.as_ref().map(|_| &is_last), now) {
         let row = match (write, &last) {
@@ -280,7 +285,7 @@ fn emit(
             }
             (NightWrite::New, Some(State { body: Body::Unread, .. })) => return Err(unread()),
             // The same contents under another person keep where they came from, however the night was cut into runs.
-            (NightWrite::New, Some(state)) => match &before_night(rows, state, now).unwrap_or(state).body {
+            (NightWrite::New, Some(state)) => match &same_before(state).unwrap_or(state).body {
                 Body::Stored(row) => NewRow::Whole(target.stored_again(row, state, now)),
                 _ => NewRow::State(state.clone()),
             },
@@ -289,13 +294,6 @@ fn emit(
         out.push(Write { member, seq, row });
     }
     Ok(())
-}
-
-/// The state before the night, if it had the same contents.
-fn before_night<'r>(rows: &'r [(i64, KnownRow)], last: &State, now: i64) -> Option<&'r State> {
-    let mut rows = rows.iter().map(|(_, row)| row);
-    let before = rows.find(|row| row.from < now && row.to.is_none_or(|to| to >= now))?;
-    (before.state.image == last.image && before.state.body != Body::Unread).then_some(&before.state)
 }
 
 fn write(night: &Night, rows: &[Write], target: &Target, writer: &mut TableWriter<'_>, now: i64) -> Result<()> {

@@ -135,13 +135,18 @@ pub enum NightWrite {
     New,
 }
 
+/// The row that held before a night, among the recorded times of a key's resolved rows.
+pub fn before_night(spans: &[(i64, Option<i64>)], now: i64) -> Option<usize> {
+    spans.iter().position(|(from, to)| *from < now && to.is_none_or(|to| to >= now))
+}
+
 /// The writes that make a key's history a function of the state before the night and the last state of the night alone,
 /// however many runs the night had.
 ///
 /// `spans` are the recorded times of the key's resolved rows; `last` tells of each row whether it says the same as the
 /// state to hold from `now` on (`None` = the key is gone).
 pub fn night_writes(spans: &[(i64, Option<i64>)], last: Option<impl Fn(usize) -> bool>, now: i64) -> Vec<NightWrite> {
-    let before = spans.iter().position(|(from, to)| *from < now && to.is_none_or(|to| to >= now));
+    let before = before_night(spans, now);
     let tonight = spans.iter().position(|(from, _)| *from == now);
     let end_of = |index: usize| spans[index].1;
     let take_back = tonight.map(|index| NightWrite::Again(index, Some(now)));

@@ -278,14 +278,7 @@ pub fn holds_my_number(edition: &Edition, line: &Line) -> bool {
     edition.text_fields.iter().filter_map(|f| f.split_once('.')).filter(|(record, _)| record.as_bytes() == id).any(
         |(record, name)| {
             let position = edition.record(record).and_then(|r| r.position(name));
-            position.is_some_and(|p| {
-                let field = line.field(p);
-                field.len() >= 12
-                    && match Encoding::Cp932.decode(field) {
-                        Ok(text) => my_number::found_in(&text),
-                        Err(_) => my_number::found_in(&String::from_utf8_lossy(field)),
-                    }
-            })
+            position.is_some_and(|p| my_number::found_in_bytes(line.field(p), Encoding::Cp932))
         },
     )
 }
