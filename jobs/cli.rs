@@ -129,6 +129,11 @@ enum Command {
         #[arg(long, value_name = "N")]
         receipt: i64,
     },
+    /// Certificate revocation lists (失効情報)
+    Crl {
+        #[command(subcommand)]
+        command: CrlCommand,
+    },
     /// What the online side would say of one person's eligibility on a day
     ///
     /// The request is a JSON file, or stdin, since arguments can be seen by every process: {"insurer_no": "…", "symbol": "…",
@@ -256,6 +261,20 @@ enum KeysCommand {
         /// Remove the older master keys from the key file afterwards: backups sealed by them can no longer be read
         #[arg(long)]
         forget: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum CrlCommand {
+    /// Put the set that was refused last in force all the same: out of date, a number that went back, a missing
+    /// distribution point or a change beyond the band; never a set that cannot be verified
+    Accept {
+        /// Why; stands in the ledger for good
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who answers for it
+        #[arg(long, value_name = "NAME")]
+        by: String,
     },
 }
 
@@ -400,6 +419,12 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
         Command::Release { origin, receipt } => {
             let store = Store::open_locked(config(arguments)?, outside::outside())?;
             show::release(&store, origin, *receipt, json)
+        }
+        Command::Crl { command: CrlCommand::Accept { reason, by } } => {
+            let store = Store::open_locked(config(arguments)?, outside::outside())?;
+            let report = jobs::crl::accept(&store, reason, by)?;
+            show::report(&report, json)?;
+            Ok(exit_code(&report))
         }
         Command::Inquire {
             request,

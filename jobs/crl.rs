@@ -6,10 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use shikaku_pipeline::crl::set;
+use shikaku_pipeline::crl::{judge, set};
 use shikaku_pipeline::inbox::Input;
+use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::{Stage, Store, publish};
+use shikaku_pipeline::text::my_number;
+use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
+use shikaku_schemas::messages;
 
 use super::{Call, Due, Job, run as run_job};
 
@@ -54,15 +59,12 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         .filter(|mark| mark.exists())
         .map(|mark| Input::read(&mark, inbox))
         .collect::<Result<_>>()?;
-    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?)]);
-    let mut report = run_job(call, JOB.name, parameters, &inputs, |stage| {
-        set::take_in(stage, &inputs)?;
+    let mut report = take_set(call, &inputs, |stage| {
         for name in call.paths.iter().filter_map(|dir| set::date_of(dir)) {
             stage.fact("crl", "newest_set", name);
         }
         // The mark goes last, and its folder with it.
         marks.iter().for_each(|mark| stage.release(mark));
-        Ok(())
     })?;
     if report.unchanged {
         clear_done(&inputs, &marks)?;
@@ -70,6 +72,47 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         report.rejections = call.store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
     }
     Ok(report)
+}
+
+/// One run over a set; `then` adds to its stage.
+fn take_set(call: &Call<'_>, inputs: &[Input], then: impl FnOnce(&mut Stage<'_>)) -> Result<RunReport> {
+    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?)]);
+    run_job(call, JOB.name, parameters, inputs, |stage| {
+        set::take_in(stage, inputs)?;
+        then(stage);
+        Ok(())
+    })
+}
+
+/// Takes the set that was refused last in all the same, from where it landed, in the night that it was for. Who says so, and
+/// why, stands in the ledger for good.
+pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
+    for text in [reason, by] {
+        if text.trim().is_empty() || my_number::found_in(text) {
+            return Err(Error::usage("--reason and --by must say why and who, and hold no 12-digit number"));
+        }
+    }
+    let fact = |key: &str| store.ledger.fact("crl", key);
+    let refused = (fact("stale")?.as_deref() == Some("1")).then_some(fact("refused_run")?).flatten();
+    let Some(run_id) = refused else { return Err(Error::usage("no CRL set stands refused")) };
+    let refusals: BTreeMap<String, String> = serde_json::from_str(&fact("refusals")?.unwrap_or_default())?;
+    let firm = refusals.iter().find(|(_, code)| !judge::is_overridable(code));
+    if let Some((point, code)) = firm {
+        let what = &messages::of(code).ja;
+        return Err(Error::usage(format!("{point}: {code} {what} cannot be overridden; ask the CA for a sound set")));
+    }
+    let rows = store.ledger.inputs(Some(&run_id))?;
+    let inputs: Option<Vec<Input>> = rows.iter().map(|(_, row)| Input::again(store, row)).collect();
+    let Some(inputs) = inputs else { return Err(Error::usage("the bytes of the refused set are kept no longer")) };
+    let date = fact("refused")?.and_then(|date| date.parse().ok()).map(BusinessDate);
+    let Some(date) = date else { return Err(Error::usage("no CRL set stands refused")) };
+    store.check_business_date(date)?;
+    let (name, at) = ("crl_override".to_owned(), store.now());
+    let value = serde_json::json!({ "by": by, "reason": reason, "refused": refusals, "at": at }).to_string();
+    store.ledger.append(&[Event::Fact { name, key: set::identity(&inputs), value, at }])?;
+    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false };
+    take_set(&call, &inputs, |_| {})
 }
 
 /// A set that was taken in before and came again: its files are in the landing already.

@@ -2,7 +2,7 @@
 
 mod checks;
 pub mod compact;
-mod crl;
+pub mod crl;
 mod fees;
 mod links;
 mod masters;

@@ -1,15 +1,17 @@
 //! `status`: what the lake holds and what needs attention. `doctor`: is everything in place for a night?
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 use shikaku_pipeline::config::Config;
+use shikaku_pipeline::crl::listing::Changes;
 use shikaku_pipeline::lake::row::Cell;
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Result, calendar, crl};
-use shikaku_schemas::tables;
+use shikaku_schemas::{messages, tables};
 
 use crate::{outside, show};
 
@@ -20,7 +22,10 @@ struct Status {
     tables: Vec<TableStatus>,
     crl_in_force: Option<String>,
     crl_stale: bool,
-    crl_changes: Option<String>,
+    /// Why the newest set was refused: distribution point (or file) → code.
+    crl_refusals: BTreeMap<String, String>,
+    /// Sets taken in, newest last: night#set → what changed against the set before.
+    crl_changes: BTreeMap<String, Changes>,
     waiting_links: usize,
     waiting_links_old: usize,
     held_files: Vec<String>,
@@ -73,7 +78,11 @@ fn collect(store: &Store) -> Result<Status> {
         tables,
         crl_in_force: store.ledger.fact("crl", "in_force")?,
         crl_stale: store.ledger.fact("crl", "stale")?.as_deref() == Some("1"),
-        crl_changes: store.ledger.fact("crl", "changes")?,
+        crl_refusals: match store.ledger.fact("crl", "refusals")? {
+            Some(text) => serde_json::from_str(&text)?,
+            None => BTreeMap::new(),
+        },
+        crl_changes: recent_changes(store)?,
         waiting_links: pending.len(),
         waiting_links_old: old.count(),
         held_files: held,
@@ -94,6 +103,17 @@ fn collect(store: &Store) -> Result<Status> {
     })
 }
 
+/// Sets that are shown.
+const NIGHTS: usize = 14;
+/// Distribution points that are named per reason.
+const SHOWN: usize = 5;
+
+fn recent_changes(store: &Store) -> Result<BTreeMap<String, Changes>> {
+    let facts = store.ledger.facts("crl_changes")?;
+    let recent = facts.into_iter().rev().take(NIGHTS);
+    recent.map(|(night, text)| Ok((night, serde_json::from_str(&text)?))).collect()
+}
+
 /// Prints the status.
 pub fn status(store: &Store, json: bool) -> Result<u8> {
     let status = collect(store)?;
@@ -109,8 +129,24 @@ pub fn status(store: &Store, json: bool) -> Result<u8> {
     }
     let stale = if status.crl_stale { "  STALE: the newest set was refused" } else { "" };
     say!("CRL in force   {}{stale}", status.crl_in_force.as_deref().unwrap_or("none"));
-    if let Some(changes) = &status.crl_changes {
-        say!("CRL changes    {changes}");
+    let mut by_code: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (point, code) in &status.crl_refusals {
+        by_code.entry(code).or_default().push(point);
+    }
+    for (code, points) in by_code {
+        let more = if points.len() > SHOWN { format!(" … {} in all", points.len()) } else { String::new() };
+        say!("  refused      {code} {}", messages::of(code).ja);
+        say!("               {}{more}", points.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", "));
+    }
+    if let Some((night, c)) = status.crl_changes.last_key_value() {
+        let night = night.split('#').next().unwrap_or_default();
+        say!(
+            "CRL changes    {night}: added {}, removed {}, changed {} of {}",
+            c.added,
+            c.removed,
+            c.changed,
+            c.entries
+        );
     }
     say!("links waiting  {}, {} of them too long", status.waiting_links, status.waiting_links_old);
     for file in &status.held_files {

@@ -48,6 +48,9 @@ fn view(snapshot: &Snapshot, table: &Table, lake: &Path) -> Result<String> {
         script.push_str(&empty(table));
         return Ok(script);
     }
+    if current.iter().any(|g| g.removed) {
+        return Ok(script + "-- as of this set it is kept no longer.\n");
+    }
     let source = source(snapshot, &current, lake)?;
     script.push_str(&match table.layering {
         Layering::Generation => format!("CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM {source};\n"),

@@ -100,7 +100,7 @@ fn uke(bytes: &[u8]) {
 
 fn crl(bytes: &[u8]) -> bool {
     let cas = vec![shikaku_pipeline::crl::ca::load(&samples().join("ca/sample-ca.pem")).unwrap()];
-    parse::read(bytes, &cas, |_| {}).is_ok()
+    parse::read(bytes, &cas, |_, _| Ok(())).is_ok()
 }
 
 /// Valid files to start from, each with what reads it.
@@ -144,7 +144,7 @@ proptest! {
         let accepts = Accepts { kinds: &["SUB"], encoding_of: &|_| None, limit: &|_| (10, 10) };
         prop_assert!(envelope::inspect(file.path(), &accepts).unwrap().code.is_some());
         prop_assert!(UkeReader::open(bytes.as_slice()).is_err());
-        let crl = parse::read(bytes.as_slice(), &[], |_| {});
+        let crl = parse::read(bytes.as_slice(), &[], |_, _| Ok(()));
         prop_assert!(crl.is_err());
         // A landed file that is no zstd is an error when it is read.
         let mut out = Vec::new();

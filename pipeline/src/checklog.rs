@@ -72,8 +72,9 @@ fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String
     if wanted.is_empty() {
         return Ok(known);
     }
+    let ascending: Vec<&str> = wanted.iter().map(String::as_str).collect();
     for generation in reader.snapshot.current(table) {
-        let prune = Prune { column: "inquiry_no", wanted: &wanted };
+        let prune = Prune { column: "inquiry_no", wanted: &ascending };
         for row in reader.rows(table, generation, Some(&prune))? {
             let mut row = row?;
             let number = row[0].as_text().unwrap_or_default().to_owned();

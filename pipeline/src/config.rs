@@ -141,7 +141,14 @@ pub struct RetentionSection {
     pub check_log_months: u32,
     pub lost_coverage_months: u32,
     pub statistics_months: u32,
-    pub crl_generations: u32,
+    pub crl_generations: usize,
+}
+
+impl RetentionSection {
+    /// The set in force, and at least the one before it (domain.md §4).
+    pub fn kept_crl_generations(&self) -> usize {
+        self.crl_generations.max(2)
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,12 +1,15 @@
 //! Inputs: where they are, what they are called, and their digest, which is what they are.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::digest;
 use crate::error::{At, Error, Result};
-use crate::store::Store;
+use crate::ledger::InputRow;
+use crate::store::{Store, landing};
 use crate::text::my_number;
 
 /// Longest name in bytes.
@@ -22,6 +25,8 @@ pub struct Input {
     pub bytes: i64,
     /// Path below the inbox, when it lies there: such files go once they have landed.
     pub inbox_path: Option<String>,
+    /// `path` is the landed form of the bytes: they lie in the lake already.
+    pub landed: bool,
 }
 
 impl Input {
@@ -36,7 +41,23 @@ impl Input {
             sha256,
             bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
             inbox_path: below(path, inbox),
+            landed: false,
         })
+    }
+
+    /// An input of an earlier run, read again from where it landed; `None` when its bytes were not kept.
+    pub fn again(store: &Store, row: &InputRow) -> Option<Self> {
+        let path = store.config.lake.join(row.landing.as_ref()?);
+        let (name, sha256) = (row.name.clone(), row.sha256.clone());
+        Some(Self { path, name, sha256, bytes: row.bytes, inbox_path: None, landed: true })
+    }
+
+    /// The bytes as received.
+    pub fn open(&self, store: &Store) -> Result<Box<dyn Read>> {
+        if self.landed {
+            return landing::open(&self.path, store.keys.as_deref());
+        }
+        Ok(Box::new(File::open(&self.path).at(&self.path)?))
     }
 
     /// `source_file` of rows that came from it.

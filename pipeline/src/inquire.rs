@@ -12,8 +12,9 @@ use crate::digest;
 use crate::error::{Error, Result};
 use crate::history::image::Target;
 use crate::history::known::{self, Wanted, WantedMembers};
-use crate::lake::history::{Columns, HistoryScan};
-use crate::lake::read::{Prune, Reader};
+use crate::lake::history::Columns;
+use crate::lake::lookup;
+use crate::lake::read::Reader;
 use crate::lake::row::{Cell, CellRef, Row};
 use crate::masters::Masters;
 use crate::reroute::index::end_of_cover;
@@ -181,14 +182,8 @@ impl Asked<'_> {
         let Some(serial) = normal::serial(serial) else { return Ok(None) };
         let table = tables::of("serial_link");
         let columns = Columns::of(table);
-        let wanted = [serial.clone()].into();
-        for row in HistoryScan::new(self.reader, table, Some(&Prune { column: "serial", wanted: &wanted }))? {
-            let row = row?;
-            if row[table.at("serial")].as_text() == Some(&serial) && self.is_known(&columns, &row) {
-                return Ok(row[table.at("link_no")].as_int());
-            }
-        }
-        Ok(None)
+        let mut rows = lookup::rows_with(self.reader, table, "serial", &[&serial])?.into_iter();
+        Ok(rows.find(|row| self.is_known(&columns, row)).and_then(|row| row[table.at("link_no")].as_int()))
     }
 
     /// Coverages, known at the moment, of all members that ever had the value in a column of `coverage`.

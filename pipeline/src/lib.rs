@@ -27,6 +27,7 @@ pub mod read;
 pub mod receipts;
 pub mod reroute;
 pub mod rollup;
+pub mod sort;
 pub mod stats;
 pub mod store;
 pub mod synth;

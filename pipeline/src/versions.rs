@@ -30,7 +30,7 @@ pub fn newest(reader: &Reader, table: &Table, month: Month) -> Option<u32> {
 pub fn next(reader: &Reader, table: &Table, month: Month, rows: &mut [Row]) -> Result<Versioned> {
     let order: Vec<usize> = table.key.iter().map(|k| table.at(k)).collect();
     rows.sort_by_cached_key(|row| (order.iter().map(|i| row[*i].clone()).collect::<Vec<Cell>>(), row.clone()));
-    let mut digest = ContentDigest::default();
+    let mut digest = ContentDigest::new(table);
     for row in rows.iter() {
         digest.add(row);
     }

@@ -1,5 +1,6 @@
 //! CA certificates: the trust anchors that CRLs are verified against, found by AuthorityKeyIdentifier.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -68,6 +69,7 @@ impl Algorithm {
     }
 }
 
+#[derive(Clone)]
 enum PublicKey {
     Rsa(Box<rsa::RsaPublicKey>),
     P256(p256::ecdsa::VerifyingKey),
@@ -75,6 +77,7 @@ enum PublicKey {
 }
 
 /// One trust anchor.
+#[derive(Clone)]
 pub struct Ca {
     /// 発行者鍵識別子: SubjectKeyIdentifier in hex.
     pub key_id: String,
@@ -87,8 +90,12 @@ pub struct Ca {
 pub fn load(path: &Path) -> Result<Ca> {
     let bytes = std::fs::read(path).at(path)?;
     let bad = |what: &str| Error::usage(format!("{}: {what}", path.display()));
-    let der = match super::parse::pem_body(&bytes, "CERTIFICATE") {
-        Some(der) => der.ok_or_else(|| bad("the PEM text cannot be read"))?,
+    let der = match super::pem::body(std::io::Cursor::new(bytes.clone()), "CERTIFICATE").at(path)? {
+        Some(mut body) => {
+            let mut der = Vec::new();
+            body.read_to_end(&mut der).map_err(|_| bad("the PEM text cannot be read"))?;
+            der
+        }
         None => bytes,
     };
     let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| bad("is no X.509 certificate"))?;
@@ -103,6 +110,9 @@ pub fn load(path: &Path) -> Result<Ca> {
     } else {
         return Err(bad("the key is neither RSA nor ECDSA P-256 or P-384"));
     };
+    if certificate.key_usage().ok().flatten().is_some_and(|usage| !usage.value.crl_sign()) {
+        return Err(bad("its key usage does not allow to sign CRLs"));
+    }
     let key_id = certificate.extensions().iter().find_map(|e| match e.parsed_extension() {
         ParsedExtension::SubjectKeyIdentifier(id) => Some(digest::hex(id.0)),
         _ => None,

@@ -47,13 +47,16 @@ pub struct Head {
     pub length: u64,
 }
 
-/// Reads DER elements in order; bytes that pass while a hasher is set are hashed.
+/// Reads DER elements in order; bytes that pass while a hasher is set are hashed, in long stretches.
 pub struct Stream<R> {
     source: R,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    offset: u64,
+    /// Offset of the buffer's first byte in the file.
+    base: u64,
+    /// First byte that passed but was not hashed or kept yet.
+    unhashed: usize,
     /// Bytes passed before the hasher was known, kept until it is.
     prefix: Option<Vec<u8>>,
     hasher: Option<Hasher>,
@@ -62,66 +65,84 @@ pub struct Stream<R> {
 impl<R: Read> Stream<R> {
     pub fn new(source: R) -> Self {
         let buffer = vec![0; 256 * 1024];
-        Self { source, buffer, start: 0, end: 0, offset: 0, prefix: None, hasher: None }
+        Self { source, buffer, start: 0, end: 0, base: 0, unhashed: 0, prefix: None, hasher: None }
     }
 
+    /// Bytes passed so far.
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.base + u64::try_from(self.start).unwrap_or(0)
     }
 
     pub fn bad(&self, what: &'static str) -> Malformed {
-        Malformed { code: "400101", what, offset: self.offset }
+        Malformed { code: "400101", what, offset: self.offset() }
     }
 
     /// From here on bytes are kept, to be hashed once [`Self::hash_with`] says how.
     pub fn keep_prefix(&mut self) {
+        self.unhashed = self.start;
         self.prefix = Some(Vec::new());
     }
 
     /// Hashes the kept prefix and everything from here on.
     pub fn hash_with(&mut self, mut hasher: Hasher) {
+        self.settle();
         hasher.update(&self.prefix.take().unwrap_or_default());
         self.hasher = Some(hasher);
     }
 
     /// Ends hashing and gives the digest.
     pub fn digest(&mut self) -> Option<Vec<u8>> {
+        self.settle();
         self.hasher.take().map(Hasher::finish)
     }
 
-    fn fill(&mut self) -> Result<(), Malformed> {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = self.source.read(&mut self.buffer).map_err(|_| self.bad("the file could not be read"))?;
+    /// Hashes or keeps what has passed.
+    fn settle(&mut self) {
+        let passed = &self.buffer[self.unhashed..self.start];
+        if let Some(prefix) = &mut self.prefix {
+            prefix.extend_from_slice(passed);
+        } else if let Some(hasher) = &mut self.hasher {
+            hasher.update(passed);
+        }
+        self.unhashed = self.start;
+    }
+
+    /// Reads on until `wanted` bytes lie ahead, or the file ends.
+    fn fill(&mut self, wanted: usize) -> Result<(), Malformed> {
+        self.settle();
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.base += u64::try_from(self.start).unwrap_or(0);
+        self.end -= self.start;
+        (self.start, self.unhashed) = (0, 0);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        while self.end < wanted {
+            match self.source.read(&mut self.buffer[self.end..]) {
+                Ok(0) => break,
+                Ok(n) => self.end += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.bad("the file could not be read")),
+            }
         }
         Ok(())
     }
 
-    fn take_into(&mut self, out: &mut [u8]) -> Result<(), Malformed> {
-        let mut done = 0;
-        while done < out.len() {
-            self.fill()?;
-            if self.start == self.end {
+    /// The next bytes, which pass.
+    fn take(&mut self, count: usize) -> Result<&[u8], Malformed> {
+        if self.end - self.start < count {
+            self.fill(count)?;
+            if self.end - self.start < count {
                 return Err(self.bad("the file ends too early"));
             }
-            let n = (out.len() - done).min(self.end - self.start);
-            out[done..done + n].copy_from_slice(&self.buffer[self.start..self.start + n]);
-            self.start += n;
-            done += n;
         }
-        if let Some(prefix) = &mut self.prefix {
-            prefix.extend_from_slice(out);
-        } else if let Some(hasher) = &mut self.hasher {
-            hasher.update(out);
-        }
-        self.offset += u64::try_from(out.len()).unwrap_or(0);
-        Ok(())
+        let start = self.start;
+        self.start += count;
+        Ok(&self.buffer[start..self.start])
     }
 
     fn byte(&mut self) -> Result<u8, Malformed> {
-        let mut one = [0];
-        self.take_into(&mut one)?;
-        Ok(one[0])
+        Ok(self.take(1)?[0])
     }
 
     /// Tag and length of the next element: definite, minimal, one tag byte.
@@ -138,27 +159,19 @@ impl<R: Read> Stream<R> {
         if count == 0 || count > 5 {
             return Err(self.bad("an indefinite or oversized length"));
         }
-        let mut length = 0u64;
-        for i in 0..count {
-            let byte = self.byte()?;
-            if i == 0 && byte == 0 {
-                return Err(self.bad("a length that is not minimal"));
-            }
-            length = length << 8 | u64::from(byte);
-        }
-        if length < 0x80 {
+        let digits = self.take(count)?;
+        let length = digits.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+        if digits[0] == 0 || length < 0x80 {
             return Err(self.bad("a length that is not minimal"));
         }
         Ok(Head { tag, length })
     }
 
     /// Content of an element of at most [`MAX_VALUE`] bytes.
-    pub fn value(&mut self, length: u64) -> Result<Vec<u8>, Malformed> {
+    pub fn value(&mut self, length: u64) -> Result<&[u8], Malformed> {
         let size = usize::try_from(length).ok().filter(|_| length <= MAX_VALUE);
         let Some(size) = size else { return Err(self.bad("an element that is too large")) };
-        let mut value = vec![0; size];
-        self.take_into(&mut value)?;
-        Ok(value)
+        self.take(size)
     }
 
     /// An element with the tag expected; its whole bytes, head included, can be rebuilt with [`encode`].
@@ -169,7 +182,9 @@ impl<R: Read> Stream<R> {
 
     /// Whether the file ends here.
     pub fn at_end(&mut self) -> Result<bool, Malformed> {
-        self.fill()?;
+        if self.start == self.end {
+            self.fill(1)?;
+        }
         Ok(self.start == self.end)
     }
 }

@@ -2,5 +2,11 @@
 
 pub mod ca;
 pub mod der;
+pub mod entries;
+pub mod extensions;
+pub mod judge;
+pub mod listing;
+pub mod oddity;
 pub mod parse;
+pub mod pem;
 pub mod set;

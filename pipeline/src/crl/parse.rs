@@ -4,32 +4,22 @@
 
 use std::io::Read;
 
-use base64::Engine as _;
-use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
+use chrono::{NaiveDate, NaiveDateTime};
 
 use super::ca::{Algorithm, Ca};
 use super::der::{Elements, Malformed, Stream};
-use crate::digest;
+use super::extensions::{self, EntryExtensions};
+use super::oddity::{Oddities, Oddity};
+use crate::time::{from_millis, to_days};
 
-/// One entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Hex without leading zero nibbles.
-    pub serial: String,
-    /// JST.
-    pub revoked_at: NaiveDateTime,
-    /// reasonCode of RFC 5280 §5.3.1.
-    pub reason: Option<u8>,
-}
-
-/// Things that are allowed to pass but are counted (peers.md N11).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Oddities {
-    pub unsorted: u64,
-    pub negative: u64,
-    pub oversized: u64,
-    pub not_minimal: u64,
-    pub generalized_time: u64,
+/// One entry as it stands in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Octets of the serial's INTEGER, as sent.
+    pub serial: &'a [u8],
+    /// Seconds since 1970-01-01, JST.
+    pub revoked_at: i64,
+    pub extensions: EntryExtensions,
 }
 
 /// What a verified CRL says of itself. Times are JST.
@@ -45,18 +35,40 @@ pub struct Header {
     pub oddities: Oddities,
 }
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OID: u8 = 0x06;
-const BOOLEAN: u8 = 0x01;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OID: u8 = 0x06;
+pub(super) const BOOLEAN: u8 = 0x01;
 const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
 const EXTENSIONS: u8 = 0xa0;
 
+/// Longest serial that is looked at, in octets; RFC 5280 allows 20.
+const MAX_SERIAL: usize = 1000;
+/// Highest reasonCode (RFC 5280 §5.3.1).
+const MAX_REASON: u8 = 10;
+
+/// What an entry was refused by, if anything was: the caller's own trouble, or the bytes.
+pub enum Stop {
+    Malformed(Malformed),
+    Own(crate::Error),
+}
+
+impl From<Malformed> for Stop {
+    fn from(bad: Malformed) -> Self {
+        Self::Malformed(bad)
+    }
+}
+
+/// What takes each entry, with the CA that must have issued it if the issuer's name alone tells it. Which of several CAs of
+/// one name it is (a key rollover) is known behind the entries only.
+pub trait Take: FnMut(Option<&Ca>, Entry<'_>) -> crate::Result<()> {}
+impl<F: FnMut(Option<&Ca>, Entry<'_>) -> crate::Result<()>> Take for F {}
+
 /// Reads and verifies a CRL in DER.
-pub fn read<R: Read>(source: R, cas: &[Ca], mut entry: impl FnMut(Entry)) -> Result<Header, Malformed> {
+pub fn read<R: Read>(source: R, cas: &[Ca], mut take: impl Take) -> Result<Header, Stop> {
     let mut stream = Stream::new(source);
     let outer = stream.expect(SEQUENCE, "a CRL is a SEQUENCE")?;
     let outer_end = stream.offset() + outer.length;
@@ -64,77 +76,68 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut entry: impl FnMut(Entry)) -> Res
     let tbs = stream.expect(SEQUENCE, "tbsCertList is a SEQUENCE")?;
     let tbs_end = stream.offset() + tbs.length;
     if tbs_end > outer_end {
-        return Err(stream.bad("tbsCertList is longer than the CRL"));
+        return Err(stream.bad("tbsCertList is longer than the CRL").into());
     }
     let version = stream.expect(INTEGER, "a version is missing; only v2 is taken")?;
     if stream.value(version.length)? != [1] {
-        return Err(stream.bad("only v2 is taken"));
+        return Err(stream.bad("only v2 is taken").into());
     }
     let inner = stream.expect(SEQUENCE, "the signature algorithm is missing")?;
-    let inner_algorithm = stream.value(inner.length)?;
+    let inner_algorithm = stream.value(inner.length)?.to_vec();
     let algorithm =
         algorithm(&inner_algorithm).ok_or_else(|| signature(&stream, "the signature algorithm is not taken"))?;
     stream.hash_with(algorithm.hasher());
     let issuer = stream.expect(SEQUENCE, "the issuer is missing")?;
-    let issuer = super::der::encode(SEQUENCE, &stream.value(issuer.length)?);
+    let issuer = super::der::encode(SEQUENCE, stream.value(issuer.length)?);
+    let mut named = cas.iter().filter(|ca| ca.subject == issuer);
+    let sole = named.next().filter(|_| named.next().is_none());
     let mut oddities = Oddities::default();
-    let this_update = time(&mut stream, &mut oddities)?;
-    let next_update = time(&mut stream, &mut oddities)?;
+    let this_update = time(&mut stream, &mut oddities, "thisUpdate cannot be read")?;
+    let next_update = time(&mut stream, &mut oddities, "nextUpdate is missing or cannot be read")?;
 
-    let mut count = 0u64;
+    let mut count = None;
     let mut extensions = None;
     while stream.offset() < tbs_end {
         let head = stream.head()?;
         let end = stream.offset() + head.length;
         if end > tbs_end {
-            return Err(stream.bad("an element is longer than tbsCertList"));
+            return Err(stream.bad("an element is longer than tbsCertList").into());
         }
         match head.tag {
-            SEQUENCE if count == 0 && extensions.is_none() => {
-                let mut previous = Vec::new();
-                while stream.offset() < end {
-                    let head = stream.expect(SEQUENCE, "an entry is a SEQUENCE")?;
-                    let value = stream.value(head.length)?;
-                    let bad = stream.bad("an entry cannot be read");
-                    entry(parse_entry(&value, &mut previous, &mut oddities).map_err(|code| Malformed { code, ..bad })?);
-                    count += 1;
-                }
-                if stream.offset() != end {
-                    return Err(stream.bad("the entries do not end where they say"));
-                }
+            SEQUENCE if count.is_none() && extensions.is_none() => {
+                count = Some(entries(&mut stream, end, &mut oddities, &mut |entry| take(sole, entry))?);
             }
-            EXTENSIONS if extensions.is_none() => extensions = Some(stream.value(head.length)?),
-            _ => return Err(stream.bad("an unexpected element in tbsCertList")),
+            EXTENSIONS if extensions.is_none() => extensions = Some(stream.value(head.length)?.to_vec()),
+            _ => return Err(stream.bad("an unexpected element in tbsCertList").into()),
         }
     }
     if stream.offset() != tbs_end {
-        return Err(stream.bad("tbsCertList does not end where it says"));
+        return Err(stream.bad("tbsCertList does not end where it says").into());
     }
     let digest = stream.digest().unwrap_or_default();
     let outer_algorithm = stream.expect(SEQUENCE, "the outer signature algorithm is missing")?;
     if stream.value(outer_algorithm.length)? != inner_algorithm {
-        return Err(signature(&stream, "inner and outer signature algorithm differ"));
+        return Err(signature(&stream, "inner and outer signature algorithm differ").into());
     }
     let bits = stream.expect(BIT_STRING, "the signature is missing")?;
-    let bits = stream.value(bits.length)?;
+    let bits = stream.value(bits.length)?.to_vec();
     if stream.offset() != outer_end || !stream.at_end()? {
-        return Err(stream.bad("bytes follow the CRL"));
+        return Err(stream.bad("bytes follow the CRL").into());
     }
     let Some((0, signature_bytes)) = bits.split_first() else {
-        return Err(stream.bad("the signature is no whole bytes"));
+        return Err(stream.bad("the signature is no whole bytes").into());
     };
 
-    let own = parse_extensions(&extensions.unwrap_or_default()).map_err(|(code, what)| Malformed {
-        code,
-        what,
-        offset: stream.offset(),
-    })?;
+    let offset = stream.offset();
+    let own =
+        extensions::of_crl(&extensions.unwrap_or_default()).map_err(|(code, what)| Malformed { code, what, offset })?;
     let ca = cas.iter().find(|ca| ca.key_id == own.authority_key_id && ca.subject == issuer);
     let Some(ca) = ca else {
-        return Err(Malformed { code: "400103", what: "no configured CA has this issuer and key", offset: 0 });
+        let what = "no configured CA has this issuer and key";
+        return Err(Malformed { code: "400103", what, offset: 0 }.into());
     };
     if !ca.verify(algorithm, &digest, signature_bytes) {
-        return Err(signature(&stream, "the signature is wrong"));
+        return Err(signature(&stream, "the signature is wrong").into());
     }
     Ok(Header {
         issuer_key_id: own.authority_key_id,
@@ -142,7 +145,7 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut entry: impl FnMut(Entry)) -> Res
         next_update,
         crl_number: own.crl_number,
         distribution_point: own.distribution_point,
-        entries: count,
+        entries: count.unwrap_or(0),
         oddities,
     })
 }
@@ -158,14 +161,22 @@ fn algorithm(value: &[u8]) -> Option<Algorithm> {
     }
 }
 
-fn time<R: Read>(stream: &mut Stream<R>, oddities: &mut Oddities) -> Result<NaiveDateTime, Malformed> {
+fn time<R: Read>(
+    stream: &mut Stream<R>,
+    oddities: &mut Oddities,
+    what: &'static str,
+) -> Result<NaiveDateTime, Malformed> {
     let head = stream.head()?;
-    let value = stream.value(head.length)?;
-    parse_time(head.tag, &value, oddities).ok_or_else(|| stream.bad("a time cannot be read"))
+    let is_time = matches!(head.tag, UTC_TIME | GENERALIZED_TIME);
+    let read = if is_time { parse_time(head.tag, stream.value(head.length)?) } else { None };
+    let (seconds, early) = read.ok_or_else(|| stream.bad(what))?;
+    oddities.add(Oddity::GeneralizedTime, u64::from(early));
+    Ok(from_millis(seconds * 1000))
 }
 
-/// UTCTime or GeneralizedTime in UTC, to JST.
-fn parse_time(tag: u8, value: &[u8], oddities: &mut Oddities) -> Option<NaiveDateTime> {
+/// UTCTime or GeneralizedTime in UTC: seconds since 1970-01-01 JST, and whether a GeneralizedTime stands before 2050
+/// (RFC 5280 §5.1.2.4 wants UTCTime there).
+pub(super) fn parse_time(tag: u8, value: &[u8]) -> Option<(i64, bool)> {
     let digits = value.strip_suffix(b"Z")?;
     let number = |s: &[u8]| s.iter().try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')));
     let (year, rest) = match (tag, digits.len()) {
@@ -173,158 +184,107 @@ fn parse_time(tag: u8, value: &[u8], oddities: &mut Oddities) -> Option<NaiveDat
             let year = number(&digits[..2])?;
             (if year >= 50 { 1900 + year } else { 2000 + year }, &digits[2..])
         }
-        (GENERALIZED_TIME, 14) => {
-            let year = number(&digits[..4])?;
-            // RFC 5280 §5.1.2.4: GeneralizedTime from 2050 on only.
-            oddities.generalized_time += u64::from(year < 2050);
-            (year, &digits[4..])
-        }
+        (GENERALIZED_TIME, 14) => (number(&digits[..4])?, &digits[4..]),
         _ => return None,
     };
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, number(&rest[..2])?, number(&rest[2..4])?)?;
-    let at = date.and_hms_opt(number(&rest[4..6])?, number(&rest[6..8])?, number(&rest[8..])?)?;
-    at.checked_add_signed(TimeDelta::hours(9))
+    let (hour, minute, second) = (number(&rest[4..6])?, number(&rest[6..8])?, number(&rest[8..])?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // JST is UTC+9.
+    let seconds = i64::from((hour + 9) * 3600 + minute * 60 + second);
+    Some((i64::from(to_days(date)) * 86_400 + seconds, tag == GENERALIZED_TIME && year < 2050))
 }
 
-fn parse_entry(value: &[u8], previous: &mut Vec<u8>, oddities: &mut Oddities) -> Result<Entry, &'static str> {
-    const BAD: &str = "400101";
+/// All entries up to the end of their list; their number.
+fn entries<R: Read>(
+    stream: &mut Stream<R>,
+    end: u64,
+    oddities: &mut Oddities,
+    take: &mut impl FnMut(Entry<'_>) -> crate::Result<()>,
+) -> Result<u64, Stop> {
+    let mut count = 0u64;
+    let mut previous = Vec::new();
+    // RFC 5280 §5.1.2.6: without entries the list must be absent.
+    oddities.add(Oddity::EmptyList, u64::from(stream.offset() == end));
+    while stream.offset() < end {
+        let head = stream.expect(SEQUENCE, "an entry is a SEQUENCE")?;
+        let offset = stream.offset();
+        let value = stream.value(head.length)?;
+        let (entry, early) = entry(value).map_err(|(code, what)| Malformed { code, what, offset })?;
+        let trimmed = without_zeros(entry.serial);
+        let order = (trimmed.len(), trimmed);
+        oddities.add(Oddity::Unsorted, u64::from(order < (previous.len(), previous.as_slice())));
+        previous.clear();
+        previous.extend_from_slice(trimmed);
+        oddities.add(Oddity::GeneralizedTime, u64::from(early));
+        note(&entry, trimmed, oddities);
+        take(entry).map_err(Stop::Own)?;
+        count += 1;
+    }
+    if stream.offset() != end {
+        return Err(stream.bad("the entries do not end where they say").into());
+    }
+    Ok(count)
+}
+
+/// An entry, and whether it has a GeneralizedTime before 2050.
+fn entry(value: &[u8]) -> Result<(Entry<'_>, bool), (&'static str, &'static str)> {
+    const BAD: (&str, &str) = ("400101", "an entry cannot be read");
     let mut elements = Elements(value);
     let Some((INTEGER, serial, _)) = elements.next_element() else { return Err(BAD) };
     let Some((tag, when, _)) = elements.next_element() else { return Err(BAD) };
-    let revoked_at = parse_time(tag, when, oddities).ok_or(BAD)?;
-    let mut reason = None;
+    let (revoked_at, early) = parse_time(tag, when).ok_or(BAD)?;
+    let mut extensions = EntryExtensions::default();
     if !elements.is_empty() {
         let Some((SEQUENCE, list, _)) = elements.next_element() else { return Err(BAD) };
-        reason = entry_reason(list)?;
+        extensions = extensions::of_entry(list)?;
     }
-    if serial.is_empty() || !elements.is_empty() {
+    if serial.is_empty() || serial.len() > MAX_SERIAL || !elements.is_empty() {
         return Err(BAD);
     }
-    oddities.negative += u64::from(serial[0] & 0x80 != 0);
-    oddities.not_minimal += u64::from(serial.len() > 1 && serial[0] == 0 && serial[1] & 0x80 == 0);
-    let trimmed = &serial[serial.iter().position(|b| *b != 0).unwrap_or(serial.len() - 1)..];
-    oddities.oversized += u64::from(trimmed.len() > 20);
-    let order = (trimmed.len(), trimmed);
-    oddities.unsorted += u64::from(!previous.is_empty() && order <= (previous.len(), previous.as_slice()));
-    previous.clear();
-    previous.extend_from_slice(trimmed);
-    Ok(Entry { serial: normal_hex(trimmed), revoked_at, reason })
+    Ok((Entry { serial, revoked_at, extensions }, early))
 }
 
-fn normal_hex(bytes: &[u8]) -> String {
-    let hex = digest::hex(bytes);
-    let trimmed = hex.trim_start_matches('0');
-    if trimmed.is_empty() { "0".to_owned() } else { trimmed.to_owned() }
+/// Counts what is odd about an entry by itself.
+fn note(entry: &Entry<'_>, trimmed: &[u8], oddities: &mut Oddities) {
+    let first = entry.serial[0];
+    let next = entry.serial.get(1).copied();
+    let redundant = next.is_some_and(|next| (first == 0 && next < 0x80) || (first == 0xff && next >= 0x80));
+    oddities.add(Oddity::Negative, u64::from(first >= 0x80));
+    oddities.add(Oddity::NotMinimal, u64::from(redundant));
+    oddities.add(Oddity::Oversized, u64::from(trimmed.len() > 20));
+    // 0 should be absent, 7 is unused, 8 belongs to delta CRLs.
+    let reason = entry.extensions.reason;
+    oddities.add(Oddity::Reason, u64::from(reason.is_some_and(|r| matches!(r, 0 | 7 | 8) || r > MAX_REASON)));
 }
 
-/// reasonCode of an entry; an unknown critical entry extension makes the CRL unusable (RFC 5280 §5.3).
-fn entry_reason(list: &[u8]) -> Result<Option<u8>, &'static str> {
-    let mut reason = None;
-    let mut elements = Elements(list);
-    while !elements.is_empty() {
-        let Some((SEQUENCE, extension, _)) = elements.next_element() else { return Err("400101") };
-        let (oid, critical, value) = parse_extension(extension).ok_or("400101")?;
-        match oid {
-            [0x55, 0x1d, 21] => match Elements(value).next_element() {
-                Some((0x0a, [code], _)) => reason = Some(*code),
-                _ => return Err("400101"),
-            },
-            // invalidityDate and everything that may be ignored.
-            _ if oid == [0x55, 0x1d, 24] || !critical => {}
-            _ => return Err("400109"),
+fn without_zeros(serial: &[u8]) -> &[u8] {
+    &serial[serial.iter().position(|b| *b != 0).unwrap_or(serial.len() - 1)..]
+}
+
+/// Text of a serial: hex of its octets without leading zeros (answers.md, Time and identity). A negative one is read by its
+/// octets: the CA that left the sign octet out means the certificate that has these.
+pub fn serial_text(octets: &[u8]) -> String {
+    let mut text = Vec::new();
+    push_serial(octets, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// The same, appended as bytes.
+pub fn push_serial(octets: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut started = false;
+    for octet in octets {
+        for nibble in [octet >> 4, octet & 15] {
+            started |= nibble != 0;
+            if started {
+                out.push(DIGITS[usize::from(nibble)]);
+            }
         }
     }
-    Ok(reason)
-}
-
-/// OID, critical, value.
-fn parse_extension(extension: &[u8]) -> Option<(&[u8], bool, &[u8])> {
-    let mut parts = Elements(extension);
-    let (OID, oid, _) = parts.next_element()? else { return None };
-    let mut next = parts.next_element()?;
-    let mut critical = false;
-    if next.0 == BOOLEAN {
-        critical = next.1 == [0xff];
-        next = parts.next_element()?;
+    if !started {
+        out.push(b'0');
     }
-    (next.0 == OCTET_STRING && parts.is_empty()).then_some((oid, critical, next.1))
-}
-
-#[derive(Default)]
-struct Extensions {
-    authority_key_id: String,
-    crl_number: String,
-    distribution_point: String,
-}
-
-/// The extensions a CRL must have: AuthorityKeyIdentifier, CRLNumber, IssuingDistributionPoint; no delta, no indirect.
-fn parse_extensions(value: &[u8]) -> Result<Extensions, (&'static str, &'static str)> {
-    const MISSING: (&str, &str) =
-        ("400109", "AuthorityKeyIdentifier, CRLNumber or IssuingDistributionPoint is missing");
-    const BAD: (&str, &str) = ("400101", "an extension cannot be read");
-    let mut own = Extensions::default();
-    let mut outer = Elements(value);
-    let Some((SEQUENCE, list, _)) = outer.next_element() else { return Err(MISSING) };
-    let mut elements = Elements(list);
-    while !elements.is_empty() {
-        let Some((SEQUENCE, extension, _)) = elements.next_element() else { return Err(BAD) };
-        let (oid, critical, value) = parse_extension(extension).ok_or(BAD)?;
-        match oid {
-            [0x55, 0x1d, 35] => {
-                let Some((SEQUENCE, parts, _)) = Elements(value).next_element() else { return Err(BAD) };
-                let Some((0x80, id, _)) = Elements(parts).next_element() else { return Err(BAD) };
-                own.authority_key_id = digest::hex(id);
-            }
-            [0x55, 0x1d, 20] => {
-                let Some((INTEGER, number, _)) = Elements(value).next_element() else { return Err(BAD) };
-                if number.is_empty() || number.len() > 20 || number[0] & 0x80 != 0 {
-                    return Err(BAD);
-                }
-                own.crl_number = normal_hex(number);
-            }
-            [0x55, 0x1d, 27] => return Err(("400108", "a delta CRL")),
-            [0x55, 0x1d, 28] => {
-                own.distribution_point =
-                    distribution_point(value).ok_or(BAD)?.ok_or(("400109", "an indirect or partial CRL"))?
-            }
-            _ if critical => return Err(("400109", "an unknown critical extension")),
-            _ => {}
-        }
-    }
-    if own.authority_key_id.is_empty() || own.crl_number.is_empty() || own.distribution_point.is_empty() {
-        return Err(MISSING);
-    }
-    Ok(own)
-}
-
-/// URI of the distribution point; `Some(None)` for a CRL that is indirect, for CAs or attributes only, or by reasons.
-fn distribution_point(value: &[u8]) -> Option<Option<String>> {
-    let (SEQUENCE, parts, _) = Elements(value).next_element()? else { return None };
-    let mut elements = Elements(parts);
-    let mut uri = None;
-    while !elements.is_empty() {
-        let (tag, content, _) = elements.next_element()?;
-        match tag {
-            // distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] } }
-            0xa0 => {
-                let (0xa0, names, _) = Elements(content).next_element()? else { return Some(None) };
-                let (0x86, text, _) = Elements(names).next_element()? else { return Some(None) };
-                uri = Some(String::from_utf8(text.to_vec()).ok()?);
-            }
-            // onlyContainsUserCerts [1] is what these lists are.
-            0x81 => {}
-            _ => return Some(None),
-        }
-    }
-    Some(uri)
-}
-
-/// Decodes a PEM body of that label; `None` = the bytes are no PEM, `Some(None)` = broken PEM.
-pub fn pem_body(bytes: &[u8], label: &str) -> Option<Option<Vec<u8>>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let begin = format!("-----BEGIN {label}-----");
-    let start = text.find(&begin)? + begin.len();
-    let body = text[start..].split("-----END").next().unwrap_or("");
-    let plain: String = body.split_ascii_whitespace().collect();
-    Some(base64::engine::general_purpose::STANDARD.decode(plain).ok())
 }

@@ -1,35 +1,34 @@
-//! A night's set of CRLs: every one verified, compared with the generation in force, taken whole or refused with reasons.
+//! A night's set of CRLs: every one verified, compared with the set in force, taken whole or refused with reasons.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
-
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use shikaku_schemas::tables;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::ca::{self, Ca};
-use super::parse::{self, Entry, Header};
-use crate::error::{At, Result};
+use super::der::Malformed;
+use super::judge::{Measure, Point};
+use super::listing::{self, Names};
+use super::oddity::Oddity;
+use super::parse::{self, Header, Stop};
+use super::{entries, pem};
+use crate::digest;
+use crate::error::{At, Error, Result};
 use crate::inbox::Input;
-use crate::lake::history::{Columns, HistoryScan, night_rows};
-use crate::lake::layer;
-use crate::lake::row::{Cell, Row};
 use crate::ledger::InputRow;
 use crate::outbox;
+use crate::sort::{Batch, Sorter};
+use crate::store::commit::{Landed, Lander};
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
 /// Largest CRL that is taken, in bytes: 10 million entries are 350–420 MB (libs.md §b).
 const MAX_BYTES: i64 = 2_000_000_000;
-
-/// What the ledger keeps of a distribution point in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Point {
-    pub crl_number: String,
-    pub sha256: String,
-    pub entries: u64,
-}
+/// Bytes of entries that are sorted in memory at once.
+const SORT_BUDGET: usize = 64 << 20;
+/// Bytes of entries that a reader gathers before it hands them over.
+const HAND_OVER: usize = 1 << 20;
 
 /// Files of a set: `*.crl` of one folder; everything else is counted and ignored.
 pub fn files(dir: &Path) -> Result<(Vec<PathBuf>, u64)> {
@@ -72,143 +71,268 @@ pub fn trust_anchors(store: &Store) -> Result<Vec<Ca>> {
     store.config.crl.ca_files.iter().map(|f| ca::load(f)).collect()
 }
 
+/// What a set is, whatever its files are called.
+pub fn identity(inputs: &[Input]) -> String {
+    let digests: BTreeSet<&str> = inputs.iter().map(|i| i.sha256.as_str()).collect();
+    digest::of_parts(digests)[..16].to_owned()
+}
+
+/// One CRL of a set.
 struct Read {
     input: Input,
-    outcome: std::result::Result<(Header, Vec<Entry>), &'static str>,
+    /// What it says of itself, if it could be read and verified.
+    header: Option<Header>,
+    /// What it is refused by.
+    code: Option<&'static str>,
     rows: i64,
+    landed: Option<Landed>,
 }
 
 /// Reads, verifies and, if all is well, commits a set. Returns whether it was taken.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
-    stage.store.check_business_date(stage.date)?;
-    let cas = trust_anchors(stage.store)?;
-    let mut inputs: Vec<&Input> = inputs.iter().collect();
+    let store = stage.store;
+    store.check_business_date(stage.date)?;
+    let cas = trust_anchors(store)?;
+    let issuers: Vec<String> = cas.iter().map(|ca| ca.key_id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let set = identity(inputs);
+    let mut inputs = inputs.to_vec();
     inputs.sort_by(|a, b| (&a.sha256, &a.name).cmp(&(&b.sha256, &b.name)));
     let twice = inputs.windows(2).any(|w| w[0].sha256 == w[1].sha256);
     for pair in inputs.windows(2).filter(|w| w[0].sha256 == w[1].sha256) {
-        stage.release(pair[1]);
+        stage.release(&pair[1]);
     }
     inputs.dedup_by(|b, a| b.sha256 == a.sha256);
-    let mut read: Vec<Read> = inputs.par_iter().map(|input| read_one(input, &cas)).collect::<Result<_>>()?;
-    let points: BTreeMap<String, Point> = stage
-        .store
-        .ledger
-        .facts("crl_point")?
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, serde_json::from_str(&value).ok()?)))
-        .collect();
-    check_each(stage, &mut read, &points);
-    let set_codes = check_set(&read, &points, twice);
-    let good = set_codes.is_empty() && read.iter().all(|r| r.outcome.is_ok());
-    for one in &read {
-        finish_file(stage, one, good, set_codes.first().copied())?;
+
+    let sorter = Mutex::new(stage.sorter(SORT_BUDGET));
+    let reader = SetReader { store, cas: &cas, issuers: &issuers, sorter: &sorter, failed: AtomicBool::new(false) };
+    let mut read = reader.read_all(inputs, stage.lander())?;
+    let sorter = sorter.into_inner().map_err(|_| Error::failed("a reader of the set stopped"))?;
+
+    let points = points_in_force(store)?;
+    let measure = Measure {
+        config: &store.config.crl,
+        now: stage.date.crl_now(store.config.crl_now_time),
+        points: &points,
+        accepted: store.ledger.fact("crl_override", &set)?.is_some(),
+    };
+    let whole = judge(&measure, &mut read, twice);
+    let refusals = refusals(&read, &whole);
+    for one in &mut read {
+        finish_file(stage, one, !refusals.is_empty(), whole.code)?;
     }
-    if good {
-        commit_set(stage, read, &points)?;
-        stage.fact("crl", "in_force", stage.date.to_string());
-        stage.fact("crl", "stale", "0");
+    if refusals.is_empty() {
+        commit(stage, read, sorter, issuers, &points)?;
     } else {
         stage.fact("crl", "stale", "1");
         stage.fact("crl", "refused", stage.date.to_string());
+        let run_id = stage.run.run_id.clone();
+        stage.fact("crl", "refused_run", run_id);
     }
-    Ok(good)
+    stage.fact("crl", "refusals", serde_json::to_string(&refusals)?);
+    Ok(refusals.is_empty())
 }
 
-fn read_one(input: &Input, cas: &[Ca]) -> Result<Read> {
-    if input.bytes > MAX_BYTES {
-        return Ok(Read { input: input.clone(), outcome: Err("400003"), rows: 0 });
-    }
-    let mut entries = Vec::new();
-    let mut file = File::open(&input.path).at(&input.path)?;
-    let outcome = if is_pem(&mut file).at(&input.path)? {
-        let bytes = std::fs::read(&input.path).at(&input.path)?;
-        match parse::pem_body(&bytes, "X509 CRL").flatten() {
-            Some(der) => parse::read(der.as_slice(), cas, |e| entries.push(e)),
-            None => return Ok(Read { input: input.clone(), outcome: Err("400101"), rows: 0 }),
-        }
-    } else {
-        parse::read(file, cas, |e| entries.push(e))
-    };
-    let rows = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-    let outcome = match outcome {
-        Ok(header) => Ok((header, entries)),
-        Err(bad) => {
-            tracing::warn!(file = %&input.sha256[..12], code = bad.code, offset = bad.offset, "CRL refused: {}", bad.what);
-            Err(bad.code)
-        }
-    };
-    Ok(Read { input: input.clone(), outcome, rows })
+fn points_in_force(store: &Store) -> Result<BTreeMap<String, Point>> {
+    let facts = store.ledger.facts("crl_point")?;
+    Ok(facts.into_iter().filter_map(|(key, value)| Some((key, serde_json::from_str(&value).ok()?))).collect())
 }
 
-fn is_pem(file: &mut File) -> std::io::Result<bool> {
-    use std::io::{Read as _, Seek as _};
-    let mut start = [0u8; 11];
-    let n = file.read(&mut start)?;
-    file.rewind()?;
-    Ok(start[..n].starts_with(b"-----BEGIN "))
+/// Reads the files of a set side by side; their entries go to one sorter.
+struct SetReader<'r, 's> {
+    store: &'s Store,
+    cas: &'r [Ca],
+    issuers: &'r [String],
+    sorter: &'r Mutex<Sorter<'s>>,
+    /// A CRL was refused: the set will not be taken, and no entry is needed any more.
+    failed: AtomicBool,
 }
 
-/// Checks each CRL against the moment and against the one in force of its distribution point.
-fn check_each(stage: &Stage<'_>, read: &mut [Read], points: &BTreeMap<String, Point>) {
-    let config = &stage.store.config.crl;
-    let now = stage.date.crl_now(stage.store.config.crl_now_time);
-    for one in read {
-        let Ok((header, _)) = &one.outcome else { continue };
-        let code = if !(header.this_update <= now && now < header.next_update) {
-            Some("400104")
-        } else {
-            points.get(&header.distribution_point).and_then(|before| {
-                let order = |n: &str| (n.len(), n.to_owned());
-                let same_bytes = before.sha256 == one.input.sha256;
-                match order(&header.crl_number).cmp(&order(&before.crl_number)) {
-                    std::cmp::Ordering::Less => Some("400105"),
-                    std::cmp::Ordering::Equal if !same_bytes => Some("400105"),
-                    _ => out_of_band(config, before.entries, header.entries).then_some("400110"),
-                }
-            })
+impl SetReader<'_, '_> {
+    /// Reads and lands all files, on threads of their own: a sort inside the pool that waited for the sorter would wait for
+    /// itself.
+    fn read_all(&self, inputs: Vec<Input>, lander: Lander<'_>) -> Result<Vec<Read>> {
+        let (next, landing) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || -> Result<(Vec<(usize, Read)>, Vec<(usize, Landed)>)> {
+            let (mut read, mut landed) = (Vec::new(), Vec::new());
+            while let Some((at, input)) = claim(&next, &inputs) {
+                read.push((at, self.read_one(at, input)?));
+            }
+            while let Some((at, input)) = claim(&landing, &inputs) {
+                landed.push((at, lander.stage(input)?));
+            }
+            Ok((read, landed))
         };
-        if let Some(code) = code {
-            one.outcome = Err(code);
+        let threads = rayon::current_num_threads();
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined.map(|one| one.unwrap_or_else(|_| Err(Error::failed("a reader of the set stopped")))).collect()
+        });
+        let (mut all, mut places) = (BTreeMap::new(), Vec::new());
+        for one in done {
+            let (read, landed) = one?;
+            all.extend(read);
+            places.extend(landed);
         }
+        for (at, landed) in places {
+            if let Some(read) = all.get_mut(&at) {
+                read.landed = Some(landed);
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    fn read_one(&self, point: usize, input: &Input) -> Result<Read> {
+        let mut rows = 0i64;
+        let outcome = if input.bytes > MAX_BYTES { Err("400003") } else { self.parse(point, input, &mut rows)? };
+        if outcome.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let (header, code) = outcome.map_or_else(|code| (None, Some(code)), |header| (Some(header), None));
+        Ok(Read { input: input.clone(), header, code, rows, landed: None })
+    }
+
+    fn parse(&self, point: usize, input: &Input, rows: &mut i64) -> Result<std::result::Result<Header, &'static str>> {
+        let read = self.entries(point, input, self.cas, rows).and_then(|(header, kept)| {
+            if kept {
+                return Ok(header);
+            }
+            // Several CAs of one name: now it is known which, and the entries are read again.
+            *rows = 0;
+            let own: Vec<Ca> = self.cas.iter().filter(|ca| ca.key_id == header.issuer_key_id).cloned().collect();
+            self.entries(point, input, &own, rows).map(|(header, _)| header)
+        });
+        match read {
+            Ok(header) => Ok(Ok(header)),
+            Err(Stop::Own(error)) => Err(error),
+            Err(Stop::Malformed(bad)) => {
+                let file = &input.sha256[..12];
+                tracing::warn!(file, code = bad.code, offset = bad.offset, "CRL refused: {}", bad.what);
+                Ok(Err(bad.code))
+            }
+        }
+    }
+
+    /// Reads one CRL; whether its entries were kept.
+    fn entries(
+        &self,
+        point: usize,
+        input: &Input,
+        cas: &[Ca],
+        rows: &mut i64,
+    ) -> std::result::Result<(Header, bool), Stop> {
+        let (mut batch, mut record, mut kept) = (Batch::default(), Vec::new(), true);
+        let header = parse::read(der(self.store, input)?, cas, |ca, entry| {
+            *rows += 1;
+            let issuer = ca.and_then(|ca| self.issuers.binary_search(&ca.key_id).ok());
+            let Some(issuer) = issuer.filter(|_| !self.failed.load(Ordering::Relaxed)) else {
+                kept = false;
+                return Ok(());
+            };
+            entries::pack(&entry, issuer, point, &mut record)?;
+            batch.push(&record)?;
+            if batch.size() >= HAND_OVER { self.hand_over(&mut batch) } else { Ok(()) }
+        })?;
+        self.hand_over(&mut batch).map_err(Stop::Own)?;
+        // When another CRL was refused, no entry of the set will be needed.
+        Ok((header, kept || self.failed.load(Ordering::Relaxed)))
+    }
+
+    fn hand_over(&self, batch: &mut Batch) -> Result<()> {
+        let mut sorter = self.sorter.lock().map_err(|_| Error::failed("a reader of the set stopped"))?;
+        sorter.absorb(batch)
     }
 }
 
-fn out_of_band(config: &crate::config::CrlSection, before: u64, now: u64) -> bool {
-    let (change, percent) =
-        if now < before { (before - now, config.shrink_percent) } else { (now - before, config.growth_percent) };
-    change >= config.band_entries && change.saturating_mul(100) > before.saturating_mul(percent)
+/// The DER of a CRL, whatever it came in.
+fn der(store: &Store, input: &Input) -> std::result::Result<Box<dyn std::io::Read>, Stop> {
+    let mut source = input.open(store).map_err(Stop::Own)?;
+    let mut first = [0; 1];
+    let n = source.read(&mut first).at(&input.path).map_err(Stop::Own)?;
+    let whole = Cursor::new(first[..n].to_vec()).chain(source);
+    // DER begins with a SEQUENCE; everything else can only be PEM.
+    if first == [parse::SEQUENCE] {
+        return Ok(Box::new(whole));
+    }
+    match pem::body(whole, "X509 CRL").at(&input.path).map_err(Stop::Own)? {
+        Some(body) => Ok(Box::new(body)),
+        None => Err(Malformed { code: "400101", what: "is neither DER nor PEM", offset: 0 }.into()),
+    }
 }
 
-/// Codes that concern the set as a whole.
-fn check_set(read: &[Read], points: &BTreeMap<String, Point>, twice: bool) -> Vec<&'static str> {
-    let mut names: Vec<&str> =
-        read.iter().filter_map(|r| r.outcome.as_ref().ok()).map(|(h, _)| h.distribution_point.as_str()).collect();
+fn claim<'i>(next: &AtomicUsize, inputs: &'i [Input]) -> Option<(usize, &'i Input)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    inputs.get(at).map(|input| (at, input))
+}
+
+/// What is wrong with the set as a whole.
+struct Whole {
+    code: Option<&'static str>,
+    /// Points in force that it does not have.
+    missing: Vec<String>,
+}
+
+/// Judges each CRL, then the set.
+fn judge(measure: &Measure<'_>, read: &mut [Read], twice: bool) -> Whole {
+    for one in read.iter_mut() {
+        if let Some(header) = &one.header {
+            one.code = measure.one(header, &one.input.sha256);
+        }
+    }
+    let headers = read.iter().filter_map(|r| r.header.as_ref());
+    let mut names: Vec<&str> = headers.map(|h| h.distribution_point.as_str()).collect();
     names.sort_unstable();
     let repeated = twice || names.windows(2).any(|w| w[0] == w[1]);
-    let whole = read.iter().all(|r| r.outcome.is_ok());
-    let missing = whole && points.keys().any(|p| names.binary_search(&p.as_str()).is_err());
-    let mut codes = Vec::new();
-    codes.extend(read.is_empty().then_some("400111"));
-    codes.extend(repeated.then_some("400107"));
-    codes.extend(missing.then_some("400106"));
-    codes
+    // Which point an unreadable CRL stands for is not known, so none can be called missing then.
+    let whole = read.iter().all(|r| r.header.is_some());
+    let missing = if whole { measure.missing(&names) } else { Vec::new() };
+    let code = if read.is_empty() {
+        Some("400111")
+    } else if repeated {
+        Some("400107")
+    } else {
+        (!missing.is_empty()).then_some("400106")
+    };
+    Whole { code, missing }
 }
 
-fn finish_file(stage: &mut Stage<'_>, one: &Read, good: bool, set_code: Option<&'static str>) -> Result<()> {
-    let code = match (&one.outcome, good) {
-        (Err(code), _) => Some(*code),
-        (Ok(_), true) => None,
-        (Ok(_), false) => Some(set_code.unwrap_or("400112")),
-    };
-    if let Some(code) = code {
-        stage.reject(&one.input.sha256, code, "error", 1);
+/// Why a set is refused: distribution point (or file, where the point is unknown) → code. Empty = it is taken.
+fn refusals(read: &[Read], whole: &Whole) -> BTreeMap<String, &'static str> {
+    let mut refusals: BTreeMap<String, &'static str> =
+        whole.missing.iter().map(|point| (point.clone(), "400106")).collect();
+    for one in read {
+        if let Some(code) = one.code {
+            let point = one.header.as_ref().map(|h| h.distribution_point.clone());
+            refusals.insert(point.unwrap_or_else(|| format!("file {}", &one.input.sha256[..12])), code);
+        }
     }
-    let result = outbox::whole_file(Encoding::Cp932, None, None, code.unwrap_or("000000"));
+    if let Some(code) = whole.code.filter(|_| whole.missing.is_empty()) {
+        refusals.insert("set".to_owned(), code);
+    }
+    refusals
+}
+
+/// A CRL's result, its landing, its counts.
+fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: Option<&'static str>) -> Result<()> {
+    let code = one.code.or_else(|| refused.then_some(whole.unwrap_or("400112")));
+    let sha256 = one.input.sha256.clone();
+    if let Some(code) = code {
+        stage.reject(&sha256, code, "error", 1);
+    }
+    let header = one.header.as_ref();
+    let mut odd = None;
+    for (code, count) in header.into_iter().flat_map(|h| h.oddities.counts()) {
+        odd = odd.or(Some(code));
+        stage.reject(&sha256, code, "warning", i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    let result = outbox::whole_file(Encoding::Cp932, None, None, code.or(odd).unwrap_or("000000"));
     stage.outbox(&outbox::result_path(Some("crl"), &one.input), &result)?;
-    let landing = Some(stage.land(&one.input)?);
-    let header = one.outcome.as_ref().ok().map(|(h, _)| h);
+    let landing = match one.landed.take() {
+        Some(landed) => Some(stage.landed(&one.input, landed)),
+        None => Some(stage.land(&one.input)?),
+    };
     stage.inputs.push(InputRow {
-        sha256: one.input.sha256.clone(),
+        sha256,
         name: one.input.name.clone(),
         kind: "CRL".to_owned(),
         origin: header.map(|h| h.distribution_point.clone()),
@@ -226,142 +350,45 @@ fn finish_file(stage: &mut Stage<'_>, one: &Read, good: bool, set_code: Option<&
     Ok(())
 }
 
-/// One entry of the new set in table order.
-struct Listed {
-    issuer: String,
-    serial: String,
-    revoked_at: chrono::NaiveDateTime,
-    reason: Option<u8>,
-    point: usize,
-}
-
-fn reason_cell(reason: Option<u8>) -> Cell {
-    reason.map_or(Cell::Null, |r| Cell::text(r.to_string()))
-}
-
-fn commit_set(stage: &mut Stage<'_>, read: Vec<Read>, before: &BTreeMap<String, Point>) -> Result<()> {
-    let mut points: Vec<(String, String)> = Vec::new();
-    let mut listed = Vec::new();
-    let mut odd = 0;
-    for one in read {
-        let Ok((header, entries)) = one.outcome else { continue };
-        let point =
-            Point { crl_number: header.crl_number.clone(), sha256: one.input.sha256.clone(), entries: header.entries };
+/// Makes a good set the one in force.
+fn commit(
+    stage: &mut Stage<'_>,
+    read: Vec<Read>,
+    sorter: Sorter<'_>,
+    issuers: Vec<String>,
+    before: &BTreeMap<String, Point>,
+) -> Result<()> {
+    let ledger = &stage.store.ledger;
+    let date = stage.date.to_string();
+    let in_force = ledger.fact("crl", "in_force")?;
+    // A second set of one night replaces the first: the one before is that of an earlier night.
+    let earlier = if in_force.as_ref() == Some(&date) { ledger.fact("crl", "in_force_before")? } else { in_force };
+    let last_seen = earlier.as_deref().and_then(|date| date.parse().ok());
+    let mut points = Vec::new();
+    let mut gone: BTreeSet<&String> = before.keys().collect();
+    for one in &read {
+        let Some(header) = &one.header else { continue };
+        let (crl_number, sha256) = (header.crl_number.clone(), one.input.sha256.clone());
+        let point = Point { crl_number, sha256, entries: header.entries };
+        gone.remove(&header.distribution_point);
         if before.get(&header.distribution_point) != Some(&point) {
             stage.fact("crl_point", &header.distribution_point, serde_json::to_string(&point)?);
         }
-        let o = header.oddities;
-        odd += o.generalized_time + o.negative + o.not_minimal + o.oversized + o.unsorted;
-        for entry in entries {
-            listed.push(Listed {
-                issuer: header.issuer_key_id.clone(),
-                serial: entry.serial,
-                revoked_at: entry.revoked_at,
-                reason: entry.reason,
-                point: points.len(),
-            });
-        }
-        points.push((header.distribution_point, header.crl_number));
+        points.push((header.distribution_point.clone(), header.crl_number.clone()));
     }
-    listed.sort_by(|a, b| (&a.issuer, &a.serial, a.revoked_at).cmp(&(&b.issuer, &b.serial, b.revoked_at)));
-    let all = listed.len();
-    // The same serial twice is an oddity: the earlier revocation holds.
-    listed.dedup_by(|b, a| a.issuer == b.issuer && a.serial == b.serial);
-    let odd = odd + u64::try_from(all - listed.len()).unwrap_or(0);
-    stage.fact("crl", "oddities", odd.to_string());
-
-    let table = tables::of("revocation");
-    let mut writer = stage.table(table, "")?;
-    for entry in &listed {
-        writer.push(&[
-            Cell::text(&entry.issuer),
-            Cell::text(&entry.serial),
-            Cell::timestamp(entry.revoked_at),
-            reason_cell(entry.reason),
-            Cell::text(&points[entry.point].0),
-        ])?;
+    // Points that the operator let go.
+    for point in gone {
+        stage.fact("crl_point", point, "");
     }
-    stage.finish_table(table, "", writer)?;
-    history(stage, &listed, &points)
-}
-
-/// Added, removed and changed entries against the history: a merge of two sorted lists.
-fn history(stage: &mut Stage<'_>, listed: &[Listed], points: &[(String, String)]) -> Result<()> {
-    let table = tables::of("revocation_history");
-    let columns = Columns::of(table);
-    let at = |name: &str| table.at(name);
-    let (first_seen, last_seen) = (at("first_seen"), at("last_seen"));
-    let date = stage.date.0;
-    let same = |a: &[Cell], b: &[Cell]| a[2..4] == b[2..4] && a[last_seen] == b[last_seen];
-    let reader = stage.store.reader()?;
-    let mut writer = stage.table(table, layer(false))?;
-    let (mut added, mut removed, mut changed) = (0u64, 0u64, 0u64);
-    let fresh = |entry: &Listed, first: Cell| -> Row {
-        vec![
-            Cell::text(&entry.issuer),
-            Cell::text(&entry.serial),
-            Cell::timestamp(entry.revoked_at),
-            reason_cell(entry.reason),
-            first,
-            Cell::Null,
-            Cell::text(&points[entry.point].1),
-            Cell::Timestamp(0),
-            Cell::Null,
-        ]
-    };
-    let mut scan = HistoryScan::new(&reader, table, None)?.peekable();
-    let mut next = listed.iter().peekable();
-    loop {
-        // All rows of the least key on either side.
-        let stored_key = match scan.peek() {
-            Some(Ok(row)) => {
-                Some((row[0].as_text().unwrap_or_default().to_owned(), row[1].as_text().unwrap_or_default().to_owned()))
-            }
-            Some(Err(_)) => match scan.next() {
-                Some(Err(error)) => return Err(error),
-                _ => None,
-            },
-            None => None,
-        };
-        let new_key = next.peek().map(|e| (e.issuer.clone(), e.serial.clone()));
-        let key = match (&stored_key, &new_key) {
-            (None, None) => break,
-            (Some(a), Some(b)) => a.min(b).clone(),
-            (Some(a), None) | (None, Some(a)) => a.clone(),
-        };
-        let mut rows = Vec::new();
-        while let Some(row) =
-            scan.next_if(|r| r.as_ref().is_ok_and(|r| r[0].as_text() == Some(&key.0) && r[1].as_text() == Some(&key.1)))
-        {
-            rows.push(row?);
-        }
-        let entry = next.next_if(|e| e.issuer == key.0 && e.serial == key.1);
-        let open = rows.iter().find(|r| columns.is_open(r)).cloned();
-        let on_list = open.as_ref().is_some_and(|r| r[last_seen] == Cell::Null);
-        let last = match (entry, open) {
-            (Some(entry), Some(row)) if on_list => {
-                let new = fresh(entry, row[first_seen].clone());
-                changed += u64::from(!same(&row, &new));
-                Some(new)
-            }
-            (Some(entry), _) => {
-                added += 1;
-                Some(fresh(entry, Cell::date(date)))
-            }
-            (None, Some(mut row)) => {
-                if on_list {
-                    removed += 1;
-                    row[last_seen] = Cell::date(crate::time::add_days(date, -1));
-                }
-                Some(row)
-            }
-            (None, None) => None,
-        };
-        for row in night_rows(&columns, &rows, last, stage.recorded_at(), &same) {
-            writer.push(&row)?;
-        }
+    let written = listing::write(stage, sorter.finish()?, &Names { issuers, points }, last_seen)?;
+    for (point, count) in &written.duplicates {
+        let sha256 = read.get(*point).map(|r| r.input.sha256.clone()).unwrap_or_default();
+        let count = i64::try_from(*count).unwrap_or(i64::MAX);
+        stage.reject(&sha256, Oddity::Duplicate.code(), "warning", count);
     }
-    stage.finish_table(table, layer(false), writer)?;
-    stage.fact("crl", "changes", format!("added {added}, removed {removed}, changed {changed}"));
+    stage.fact("crl_changes", &format!("{date}#{:06}", stage.set_id), serde_json::to_string(&written.changes)?);
+    stage.fact("crl", "in_force_before", earlier.unwrap_or_default());
+    stage.fact("crl", "in_force", date);
+    stage.fact("crl", "stale", "0");
     Ok(())
 }

@@ -80,7 +80,7 @@ pub fn known(
     wanted: &WantedMembers,
     now: i64,
 ) -> Result<BTreeMap<String, KnownInsurer>> {
-    let codes: BTreeSet<String> = wanted.keys().cloned().collect();
+    let codes: Vec<&str> = wanted.keys().map(String::as_str).collect();
     let prune = Prune { column: "insurer_code", wanted: &codes };
     let insurers: Vec<(&String, Vec<(MemberNo, Wanted)>)> =
         wanted.iter().map(|(code, own)| (code, own.iter().map(|(m, w)| (*m, *w)).collect())).collect();

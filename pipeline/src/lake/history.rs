@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use chrono::NaiveDateTime;
 use shikaku_schemas::tables::Table;
 
-use super::read::{Prune, Reader, Rows};
+use super::read::{Prune, Reader};
 use super::row::{Cell, Row};
 use crate::error::Result;
 use crate::time::to_millis;
@@ -53,7 +53,7 @@ type Next = (Vec<Cell>, Cell, Reverse<usize>, Row);
 /// Resolved rows of a history table in (key, recorded_from) order; memory is one batch per generation.
 pub struct HistoryScan {
     columns: Columns,
-    streams: Vec<Rows>,
+    streams: Vec<Box<dyn Iterator<Item = Result<Row>>>>,
     heap: BinaryHeap<Reverse<Next>>,
     /// The row to hand out once the one after it is known.
     held: Option<(Vec<Cell>, Row)>,
@@ -61,10 +61,15 @@ pub struct HistoryScan {
 
 impl HistoryScan {
     pub fn new(reader: &Reader, table: &'static Table, prune: Option<&Prune<'_>>) -> Result<Self> {
-        let mut streams = Vec::new();
+        let mut streams: Vec<Box<dyn Iterator<Item = Result<Row>>>> = Vec::new();
         for generation in reader.snapshot.current(table) {
-            streams.push(reader.rows(table, generation, prune)?);
+            streams.push(Box::new(reader.rows(table, generation, prune)?));
         }
+        Self::over(table, streams)
+    }
+
+    /// The same over rows of each generation, older ones first: all rows of the keys that they have, in order.
+    pub fn over(table: &Table, streams: Vec<Box<dyn Iterator<Item = Result<Row>>>>) -> Result<Self> {
         let mut scan = Self { columns: Columns::of(table), streams, heap: BinaryHeap::new(), held: None };
         for index in 0..scan.streams.len() {
             scan.pull(index)?;

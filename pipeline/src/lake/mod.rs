@@ -5,6 +5,7 @@
 
 pub mod columns;
 pub mod history;
+pub mod lookup;
 pub mod read;
 pub mod row;
 pub mod write;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use shikaku_schemas::tables::{Layering, Table};
 
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 
 /// One committed folder of a table: what the `generation` table of the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub struct Generation {
     pub dir: String,
     pub rows: i64,
     pub content_digest: String,
+    /// A later run removed its folder; what it held can no longer be read.
+    pub removed: bool,
 }
 
 /// Folder of a generation below the lake.
@@ -101,6 +104,10 @@ impl Snapshot {
 
     /// Part files of a generation in order.
     pub fn parts(&self, generation: &Generation) -> Result<Vec<PathBuf>> {
+        if generation.removed {
+            let (table, set) = (&generation.table, generation.set_id);
+            return Err(Error::usage(format!("table {table} as of set {set} was removed: it is kept no longer")));
+        }
         parts_of(&self.root.join(&generation.dir))
     }
 }
@@ -134,7 +141,15 @@ mod tests {
 
     fn generation(table: &str, partition: &str, set_id: i64) -> Generation {
         let (table, partition) = (table.to_owned(), partition.to_owned());
-        Generation { dir: String::new(), table, partition, set_id, rows: 0, content_digest: String::new() }
+        Generation {
+            dir: String::new(),
+            table,
+            partition,
+            set_id,
+            rows: 0,
+            content_digest: String::new(),
+            removed: false,
+        }
     }
 
     fn sets(snapshot: &Snapshot, table: &str) -> Vec<i64> {

@@ -1,6 +1,5 @@
 //! Reading Parquet parts back through the same layer, sealed or not.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +40,8 @@ pub struct Reader {
 /// Row groups are skipped when none of the wanted values lies between a column's least and greatest value.
 pub struct Prune<'a> {
     pub column: &'a str,
-    pub wanted: &'a BTreeSet<String>,
+    /// Ascending.
+    pub wanted: &'a [&'a str],
 }
 
 impl Reader {
@@ -178,7 +178,7 @@ impl Group {
 
 impl Group {
     /// By the Bloom filter of the column, where there is one that can be read.
-    fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> bool {
+    pub fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> bool {
         let Ok(file) = File::open(&self.path) else { return true };
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
@@ -238,7 +238,10 @@ fn wanted_groups(
     };
     Ok((0..metadata.num_row_groups())
         .filter(|i| match (text(&least, *i), text(&greatest, *i)) {
-            (Some(least), Some(greatest)) => prune.wanted.range(least..=greatest).next().is_some(),
+            (Some(least), Some(greatest)) => {
+                let first = prune.wanted.partition_point(|wanted| *wanted < least.as_str());
+                prune.wanted.get(first).is_some_and(|wanted| *wanted <= greatest.as_str())
+            }
             _ => true,
         })
         .collect())

@@ -205,14 +205,21 @@ fn list_items(array: &ListArray, index: usize) -> Result<Vec<i32>> {
 }
 
 /// Digest of row contents, independent of encryption and file layout.
-#[derive(Default)]
 pub struct ContentDigest {
     sha256: Sha256,
     /// Cells gathered for one update.
     pending: Vec<u8>,
+    /// Text last seen in each column; the same again counts as one byte, since columns of equal text are many.
+    above: Vec<Vec<u8>>,
+    column: usize,
 }
 
 impl ContentDigest {
+    pub fn new(table: &Table) -> Self {
+        let above = vec![Vec::new(); table.columns.len()];
+        Self { sha256: Sha256::new(), pending: Vec::new(), above, column: 0 }
+    }
+
     pub fn add(&mut self, row: &[Cell]) {
         row.iter().for_each(|cell| self.cell(cell.as_ref()));
     }
@@ -220,21 +227,31 @@ impl ContentDigest {
     pub fn cell(&mut self, cell: CellRef<'_>) {
         match cell {
             CellRef::Null => self.pending.push(0),
-            CellRef::Text(text) => {
-                self.fixed(1, text.as_bytes());
-                // 0xff stands in no UTF-8 text.
-                self.pending.push(0xff);
-            }
+            CellRef::Text(text) => self.text(text.as_bytes()),
             CellRef::Bytes(bytes) => self.bytes(2, bytes),
             CellRef::Int(n) => self.fixed(3, &n.to_le_bytes()),
             CellRef::Date(n) => self.fixed(4, &n.to_le_bytes()),
             CellRef::Timestamp(n) => self.fixed(5, &n.to_le_bytes()),
             CellRef::List(items) => self.bytes(6, &items.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>()),
         }
+        self.column = if self.column + 1 < self.above.len() { self.column + 1 } else { 0 };
         if self.pending.len() > 1 << 13 {
             self.sha256.update(&self.pending);
             self.pending.clear();
         }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        let Some(above) = self.above.get_mut(self.column) else { return };
+        if !text.is_empty() && above.as_slice() == text {
+            self.pending.push(7);
+            return;
+        }
+        above.clear();
+        above.extend_from_slice(text);
+        self.fixed(1, text);
+        // 0xff stands in no UTF-8 text.
+        self.pending.push(0xff);
     }
 
     fn fixed(&mut self, kind: u8, bytes: &[u8]) {

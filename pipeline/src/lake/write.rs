@@ -3,7 +3,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
+use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::encryption::encrypt::FileEncryptionProperties;
@@ -50,14 +53,96 @@ pub struct Finished {
     pub content_digest: String,
 }
 
+/// The part being encoded, and those before it.
+#[derive(Default)]
+struct Parts {
+    open: Option<(Box<ArrowWriter<File>>, PathBuf, i64)>,
+    done: Vec<(PathBuf, i64)>,
+}
+
+impl Parts {
+    fn work(&mut self, work: Work) -> Result<()> {
+        match work {
+            Work::Start(writer, path) => {
+                self.end()?;
+                self.open = Some((writer, path, 0));
+                Ok(())
+            }
+            Work::Rows(batch) => {
+                let Some((writer, path, rows)) = &mut self.open else { return Err(Error::failed("no part is open")) };
+                *rows += i64::try_from(batch.num_rows()).map_err(|_| Error::failed("a part has too many rows"))?;
+                writer.write(&batch).at(&**path)
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let Some((mut writer, path, rows)) = self.open.take() {
+            writer.finish().at(&path)?;
+            writer.inner().sync_all().at(&path)?;
+            self.done.push((path, rows));
+        }
+        Ok(())
+    }
+}
+
+enum Work {
+    Start(Box<ArrowWriter<File>>, PathBuf),
+    Rows(RecordBatch),
+}
+
+/// Encodes on a thread of its own, so that whoever makes the rows is not held up.
+struct Background {
+    sender: SyncSender<Work>,
+    thread: JoinHandle<Result<Parts>>,
+}
+
+impl Background {
+    fn start(mut parts: Parts) -> Self {
+        let (sender, receiver) = sync_channel(4);
+        let thread = std::thread::spawn(move || {
+            for work in receiver {
+                parts.work(work)?;
+            }
+            Ok(parts)
+        });
+        Self { sender, thread }
+    }
+
+    fn join(self) -> Result<Parts> {
+        drop(self.sender);
+        self.thread.join().unwrap_or_else(|_| Err(Error::failed("the encoder of a table stopped")))
+    }
+}
+
+enum Encoder {
+    Here(Parts),
+    There(Background),
+}
+
+impl Encoder {
+    fn work(self, work: Work) -> Result<Self> {
+        match self {
+            Self::Here(mut parts) => parts.work(work).map(|()| Self::Here(parts)),
+            Self::There(background) => match background.sender.send(work) {
+                Ok(()) => Ok(Self::There(background)),
+                // It has stopped early, and says why.
+                Err(_) => background.join().map(Self::Here),
+            },
+        }
+    }
+}
+
 /// Writes one generation's folder: rows in, `part-00000.parquet` … out.
 pub struct TableWriter<'a> {
     table: &'static Table,
     dir: PathBuf,
     sealing: Option<Sealing<'a>>,
     columns: Columns,
-    open: Option<(ArrowWriter<File>, PathBuf, usize)>,
-    parts: Vec<(PathBuf, i64)>,
+    encoder: Option<Encoder>,
+    /// Parts begun, and rows of the newest one.
+    begun: usize,
+    in_part: usize,
     digest: ContentDigest,
     rows: i64,
 }
@@ -66,8 +151,9 @@ impl<'a> TableWriter<'a> {
     pub fn create(table: &'static Table, dir: PathBuf, sealing: Option<Sealing<'a>>) -> Result<Self> {
         std::fs::create_dir_all(&dir).at(&dir)?;
         let sealing = sealing.filter(|_| table.restricted);
-        let digest = ContentDigest::default();
-        Ok(Self { table, dir, sealing, columns: Columns::new(table), open: None, parts: Vec::new(), digest, rows: 0 })
+        let encoder = Some(Encoder::Here(Parts::default()));
+        let (columns, digest) = (Columns::new(table), ContentDigest::new(table));
+        Ok(Self { table, dir, sealing, columns, encoder, begun: 0, in_part: PART_ROWS, digest, rows: 0 })
     }
 
     pub fn push(&mut self, row: &[Cell]) -> Result<()> {
@@ -79,55 +165,56 @@ impl<'a> TableWriter<'a> {
         let digest = &mut self.digest;
         self.columns.push(cells.inspect(|cell| digest.cell(*cell)))?;
         self.rows += 1;
-        if self.columns.rows() >= BATCH { self.flush() } else { Ok(()) }
+        if self.columns.rows() < BATCH {
+            return Ok(());
+        }
+        if let Some(Encoder::Here(parts)) = self.encoder.take_if(|e| matches!(e, Encoder::Here(_))) {
+            self.encoder = Some(Encoder::There(Background::start(parts)));
+        }
+        self.flush()
     }
 
     fn flush(&mut self) -> Result<()> {
         let count = self.columns.rows();
-        if count == 0 {
+        if count == 0 && self.begun > 0 {
             return Ok(());
         }
         let batch = self.columns.batch()?;
-        let (mut writer, path, rows) = match self.open.take() {
-            Some(open) => open,
-            None => self.open_part()?,
-        };
-        writer.write(&batch).at(&path)?;
-        if rows + count >= PART_ROWS {
-            return self.close(writer, path, rows + count);
+        if self.in_part >= PART_ROWS {
+            let (writer, path) = self.new_part()?;
+            self.work(Work::Start(Box::new(writer), path))?;
+            self.in_part = 0;
         }
-        self.open = Some((writer, path, rows + count));
+        self.in_part += count;
+        self.work(Work::Rows(batch))
+    }
+
+    fn work(&mut self, work: Work) -> Result<()> {
+        let encoder = self.encoder.take().ok_or_else(|| Error::failed("a table that failed is written to"))?;
+        self.encoder = Some(encoder.work(work)?);
         Ok(())
     }
 
-    fn open_part(&self) -> Result<(ArrowWriter<File>, PathBuf, usize)> {
-        let path = self.dir.join(format!("part-{:05}.parquet", self.parts.len()));
+    fn new_part(&mut self) -> Result<(ArrowWriter<File>, PathBuf)> {
+        let path = self.dir.join(format!("part-{:05}.parquet", self.begun));
+        self.begun += 1;
         let file = File::create_new(&path).at(&path)?;
         let properties = properties(self.table, self.sealing)?;
         let writer = ArrowWriter::try_new(file, arrow_schema(self.table), Some(properties)).at(&path)?;
-        Ok((writer, path, 0))
-    }
-
-    fn close(&mut self, writer: ArrowWriter<File>, path: PathBuf, rows: usize) -> Result<()> {
-        let mut writer = writer;
-        writer.finish().at(&path)?;
-        writer.inner().sync_all().at(&path)?;
-        let rows = i64::try_from(rows).map_err(|_| Error::failed("a part has too many rows"))?;
-        self.parts.push((path, rows));
-        Ok(())
+        Ok((writer, path))
     }
 
     /// Ends the folder: parts with their digests, row count, content digest. A folder without rows has one empty part.
     pub fn finish(mut self) -> Result<Finished> {
         self.flush()?;
-        if self.open.is_none() && self.parts.is_empty() {
-            self.open = Some(self.open_part()?);
-        }
-        if let Some((writer, path, rows)) = self.open.take() {
-            self.close(writer, path, rows)?;
-        }
+        let mut written = match self.encoder.take() {
+            Some(Encoder::Here(parts)) => parts,
+            Some(Encoder::There(background)) => background.join()?,
+            None => return Err(Error::failed("a table that failed is written to")),
+        };
+        written.end()?;
         let mut parts = Vec::new();
-        for (path, rows) in std::mem::take(&mut self.parts) {
+        for (path, rows) in written.done {
             let (sha256, bytes) = digest::sha256_file(&path)?;
             let bytes = i64::try_from(bytes).map_err(|_| Error::failed("a part is too large"))?;
             parts.push(Part { path, rows, bytes, sha256 });

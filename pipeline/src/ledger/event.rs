@@ -85,7 +85,7 @@ pub struct GenerationRow {
 impl GenerationRow {
     pub fn at(self, set_id: i64) -> Generation {
         let Self { table, partition, dir, rows, content_digest } = self;
-        Generation { table, partition, set_id, dir, rows, content_digest }
+        Generation { table, partition, set_id, dir, rows, content_digest, removed: false }
     }
 }
 
@@ -104,6 +104,9 @@ pub struct Committed {
     /// (name, key, value): small state that later runs read.
     pub facts: Vec<(String, String, String)>,
     pub moves: Vec<Move>,
+    /// Places below the lake that go once the run is published: landed files, or folders of superseded generations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<String>,
 }
 
 /// A file whose data key was wrapped anew, with its digests before and after.

@@ -148,6 +148,19 @@ async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
         .execute(&mut *connection)
         .await?;
     }
+    for place in &c.removals {
+        statement("UPDATE run_output SET removed_by = $1 WHERE path = $2 OR path LIKE $3")
+            .bind(c.run_id.clone())
+            .bind(format!("lake/{place}"))
+            .bind(format!("lake/{place}/%"))
+            .execute(&mut *connection)
+            .await?;
+        statement("UPDATE generation SET removed_by = $1 WHERE dir = $2")
+            .bind(c.run_id.clone())
+            .bind(place.clone())
+            .execute(&mut *connection)
+            .await?;
+    }
     for (name, key, value) in &c.facts {
         set_fact(connection, name, key, value).await?;
     }

@@ -124,11 +124,13 @@ impl Ledger {
         Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]), text(&r[2]), number(&r[3]))).collect())
     }
 
-    /// Published files of one run, or of all: (path, sha256).
+    /// Published files of one run, or of all, that no later run removed: (path, sha256).
     pub fn outputs(&self, run_id: Option<&str>) -> Result<Vec<(String, String)>> {
         let (filter, binds) = match &run_id {
-            Some(id) => ("run_id = $1", std::slice::from_ref(id)),
-            None => ("run_id IN (SELECT run_id FROM run WHERE status = 'published')", [].as_slice()),
+            Some(id) => ("removed_by IS NULL AND run_id = $1", std::slice::from_ref(id)),
+            None => {
+                ("removed_by IS NULL AND run_id IN (SELECT run_id FROM run WHERE status = 'published')", [].as_slice())
+            }
         };
         let sql = format!("SELECT path, sha256 FROM run_output WHERE {filter} ORDER BY path");
         Ok(self.text_rows(&sql, binds)?.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
@@ -137,7 +139,7 @@ impl Ledger {
     /// All generations of published runs.
     pub fn generations(&self) -> Result<Vec<Generation>> {
         let rows = self.text_rows(
-            "SELECT table_name, partition, CAST(set_id AS TEXT), dir, CAST(rows AS TEXT), content_digest FROM generation \
+            "SELECT table_name, partition, CAST(set_id AS TEXT), dir, CAST(rows AS TEXT), content_digest, removed_by FROM generation \
              WHERE run_id IN (SELECT run_id FROM run WHERE status = 'published') ORDER BY set_id, table_name, partition",
             &[],
         )?;
@@ -150,6 +152,7 @@ impl Ledger {
                 dir: text(&r[3]),
                 rows: number(&r[4]),
                 content_digest: text(&r[5]),
+                removed: r[6].is_some(),
             })
             .collect())
     }
@@ -176,6 +179,9 @@ impl Ledger {
         let rows = self.text_rows("SELECT run_id FROM run WHERE status = 'committed'", &[])?;
         let open: Vec<String> = rows.iter().map(|r| text(&r[0])).collect();
         let mut found = Vec::new();
+        if open.is_empty() {
+            return Ok(found);
+        }
         for event in self.events()?.into_iter().filter(|e| e.kind == "run_committed") {
             if let Event::RunCommitted(committed) = serde_json::from_str(&event.body)?
                 && open.contains(&committed.run_id)
@@ -184,6 +190,32 @@ impl Ledger {
             }
         }
         Ok(found)
+    }
+
+    /// What the newest commit removed, if it is published: all that a kill can have left undone.
+    pub fn last_removals(&self) -> Result<Vec<String>> {
+        let newest = "SELECT body FROM event WHERE kind = 'run_committed' ORDER BY seq DESC LIMIT 1";
+        let rows = self.text_rows(newest, &[])?;
+        let Some(body) = rows.first().map(|r| text(&r[0])) else { return Ok(Vec::new()) };
+        let Event::RunCommitted(committed) = serde_json::from_str(&body)? else { return Ok(Vec::new()) };
+        let published = "SELECT run_id FROM run WHERE status = 'published' AND run_id = $1";
+        let published = !self.text_rows(published, &[&committed.run_id])?.is_empty();
+        Ok(if published { committed.removals } else { Vec::new() })
+    }
+
+    /// Landed inputs of some kinds that were read and whose bytes are still kept: (sha256, place below the lake).
+    pub fn kept_landings(&self, kinds: &[&str]) -> Result<Vec<(String, String)>> {
+        let list: Vec<String> = (1..=kinds.len()).map(|n| format!("${n}")).collect();
+        let rows = self.text_rows(
+            &format!(
+                "SELECT DISTINCT run_input.sha256, landing FROM run_input JOIN run_output \
+                 ON run_output.path = 'lake/' || landing WHERE removed_by IS NULL AND state = 'accepted' \
+                 AND kind IN ({}) ORDER BY 1",
+                list.join(", ")
+            ),
+            kinds,
+        )?;
+        Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
     }
 
     /// Hash of the event with that number.

@@ -45,9 +45,13 @@ const PROJECTIONS: &[(&str, &[&str], usize)] = &[
         ],
         2,
     ),
-    ("run_output", &["run_id", "path", "sha256", "bytes", "rows", "content_digest", "table_name", "partition"], 2),
+    (
+        "run_output",
+        &["run_id", "path", "sha256", "bytes", "rows", "content_digest", "table_name", "partition", "removed_by"],
+        2,
+    ),
     ("rejection", &["run_id", "sha256", "code", "severity", "count"], 3),
-    ("generation", &["table_name", "partition", "set_id", "dir", "run_id", "rows", "content_digest"], 3),
+    ("generation", &["table_name", "partition", "set_id", "dir", "run_id", "rows", "content_digest", "removed_by"], 3),
     ("fact", &["name", "key", "value"], 2),
 ];
 

@@ -15,6 +15,7 @@ use crate::lake::row::{Cell, Row};
 use crate::lake::write::{Finished, Sealing, TableWriter};
 use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
+use crate::sort::Sorter;
 use crate::time::BusinessDate;
 
 /// Version of the program that stands in the ledger.
@@ -63,6 +64,7 @@ pub struct Stage<'s> {
     generations: Vec<GenerationRow>,
     pub facts: Vec<(String, String, String)>,
     moves: Vec<Move>,
+    removals: Vec<String>,
 }
 
 /// Whether a run is to be done.
@@ -118,6 +120,7 @@ impl Store {
             generations: Vec::new(),
             facts: Vec::new(),
             moves: Vec::new(),
+            removals: Vec::new(),
         })))
     }
 
@@ -246,6 +249,11 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
+    /// Sorts what the run works with; its runs lie in the stage and go with it.
+    pub fn sorter(&self, budget: usize) -> Sorter<'s> {
+        Sorter::new(&self.dir, self.store.sealing(), budget)
+    }
+
     /// What stages landings without the stage itself: for many inputs at once.
     pub fn lander(&self) -> Lander<'_> {
         Lander { dir: &self.dir, lake: &self.store.config.lake, sealing: self.store.sealing() }
@@ -293,6 +301,22 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
+    /// Once the run is published, of a table that is replaced whole only the newest `keep` generations stay, with this run's.
+    pub fn keep_newest(&mut self, table: &'static Table, keep: usize) -> Result<()> {
+        let snapshot = self.store.snapshot()?;
+        let mut own: Vec<_> = snapshot.all(table).into_iter().filter(|g| !g.removed).collect();
+        own.sort_by_key(|g| std::cmp::Reverse(g.set_id));
+        let tonight = self.generations.iter().filter(|g| g.table == table.name).count();
+        let gone = own.into_iter().skip(keep.saturating_sub(tonight)).map(|g| g.dir.clone());
+        self.removals.extend(gone);
+        Ok(())
+    }
+
+    /// Once the run is published, the landed bytes at this place below the lake go.
+    pub fn drop_landing(&mut self, place: String) {
+        self.removals.push(place);
+    }
+
     pub fn reject(&mut self, sha256: &str, code: &str, severity: &str, count: i64) {
         let entry = self.rejections.entry((sha256.to_owned(), code.to_owned()));
         entry.or_insert_with(|| (severity.to_owned(), 0)).1 += count;
@@ -329,6 +353,7 @@ impl<'s> Stage<'s> {
             generations: self.generations,
             facts: self.facts,
             moves: self.moves,
+            removals: self.removals,
         };
         let head = store.ledger.append(&[Event::RunCommitted(committed.clone())])?;
         (store.outside.step)("committed");

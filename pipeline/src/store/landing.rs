@@ -53,14 +53,15 @@ pub fn open(path: &Path, keys: Option<&Keys>) -> Result<Box<dyn Read>> {
     Ok(Box::new(zstd::Decoder::new(file).at(path)?))
 }
 
-struct Sealer {
+/// Seals what is written to it.
+pub struct Sealer {
     sink: File,
     stream: EncryptorBE32<Aes256Gcm>,
     buffer: Vec<u8>,
 }
 
 impl Sealer {
-    fn new(mut sink: File, sealing: Sealing<'_>) -> Result<Self> {
+    pub fn new(mut sink: File, sealing: Sealing<'_>) -> Result<Self> {
         let (key, metadata) = sealing.keys.new_data_key(sealing.entropy)?;
         let mut nonce = [0u8; 7];
         sealing.entropy.fill(&mut nonce)?;
@@ -71,7 +72,8 @@ impl Sealer {
         Ok(Self { sink, stream: EncryptorBE32::from_aead(cipher, &nonce.into()), buffer: Vec::new() })
     }
 
-    fn finish(mut self) -> io::Result<File> {
+    /// Seals the rest.
+    pub fn finish(mut self) -> io::Result<File> {
         let sealed = self.stream.encrypt_last(self.buffer.as_slice()).map_err(|_| failed())?;
         self.sink.write_all(&sealed)?;
         Ok(self.sink)
@@ -100,7 +102,8 @@ fn failed() -> io::Error {
     io::Error::other("a landed file could not be sealed or opened")
 }
 
-struct Opener {
+/// Reads what a [`Sealer`] wrote.
+pub struct Opener {
     source: File,
     stream: Option<DecryptorBE32<Aes256Gcm>>,
     sealed: Vec<u8>,
@@ -109,7 +112,7 @@ struct Opener {
 }
 
 impl Opener {
-    fn new(mut source: File, keys: &Keys) -> Result<Self> {
+    pub fn new(mut source: File, keys: &Keys) -> Result<Self> {
         let bad = || Error::integrity("a landed file has no readable key");
         let mut length = [0u8; 4];
         source.read_exact(&mut length).map_err(|_| bad())?;

@@ -44,6 +44,8 @@ pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
     let event = Event::RunPublished { run_id: committed.run_id.clone(), at: store.now() };
     store.ledger.append(&[event])?;
     (store.outside.step)("published");
+    remove(store, &committed.removals)?;
+    (store.outside.step)("removed");
     write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
     if stage.exists() {
         std::fs::remove_dir_all(&stage).at(&stage)?;
@@ -60,6 +62,7 @@ pub fn recover(store: &Store) -> Result<()> {
         tracing::warn!(run = %committed.run_id, "finishing a run that was cut off after its commit");
         publish(store, &committed, &head)?;
     }
+    remove(store, &store.ledger.last_removals()?)?;
     let dir = staging(&store.config.lake);
     if dir.exists() {
         std::fs::remove_dir_all(&dir).at(&dir)?;
@@ -84,6 +87,22 @@ fn place(store: &Store, stage: &Path, path: &str) -> Result<()> {
     } else {
         Err(Error::integrity(format!("{} is neither staged nor published", to.display())))
     }
+}
+
+/// Removes what a published run superseded for good. Last of all, so that no reader of the set before it is cut off by a kill.
+fn remove(store: &Store, places: &[String]) -> Result<()> {
+    for place in places {
+        let path = store.config.lake.join(place);
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).at(&path)?;
+        } else if path.exists() {
+            std::fs::remove_file(&path).at(&path)?;
+        } else {
+            continue;
+        }
+        sync_dir(path.parent().unwrap_or(&path))?;
+    }
+    Ok(())
 }
 
 /// Creates folders down to `dir`, flushing each parent so that they survive a power cut.

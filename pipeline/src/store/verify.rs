@@ -25,13 +25,20 @@ pub fn verify(store: &Store) -> Result<Verified> {
     check_head(store, &mut verified)?;
     let mut known: BTreeSet<String> = BTreeSet::new();
     // The chain names the files; the projection of it was compared above.
-    for (committed, head) in commits(store)? {
+    let commits = commits(store)?;
+    let removed: BTreeSet<String> =
+        commits.iter().flat_map(|(c, _)| c.removals.iter().map(|place| format!("lake/{place}"))).collect();
+    let is_removed = |path: &str| {
+        removed.contains(path) || path.rsplit_once('/').is_some_and(|(folder, _)| removed.contains(folder))
+    };
+    for (committed, head) in commits {
         for (path, text) in manifests(&committed, &head)? {
             let path = format!("lake/{path}");
             check_file(store, &path, &digest::sha256(text.as_bytes()), &mut verified);
             known.insert(path);
         }
-        for output in &committed.outputs {
+        // What was removed must be gone: a file that lies there still is one that no run published.
+        for output in committed.outputs.iter().filter(|o| !is_removed(&o.path)) {
             known.insert(output.path.clone());
             check_file(store, &output.path, &output.sha256, &mut verified);
         }

@@ -1,0 +1,385 @@
+//! A verified set becomes the `revocation` in force, and what changed against the set before it goes to the history.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use arrow::array::{Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use chrono::NaiveDate;
+use shikaku_schemas::tables::{self, Table};
+
+use super::entries::{Listed, Says, push_says, read_says, unpack};
+use crate::error::{Error, Result};
+use crate::lake::history::{Columns, night_rows};
+use crate::lake::layer;
+use crate::lake::lookup;
+use crate::lake::read::{Group, Reader, named};
+use crate::lake::row::{Cell, CellRef, Row};
+use crate::lake::write::TableWriter;
+use crate::sort::{Sorted, Sorter};
+use crate::store::Stage;
+use crate::time::{to_days, to_millis};
+
+/// Bytes of changes kept in memory.
+const CHANGES_BUDGET: usize = 16 << 20;
+/// Changes whose histories are looked up at once.
+const CHUNK: usize = 1 << 18;
+
+/// 発行者鍵識別子 and CRLs of a set, by the numbers that its sorted entries name.
+pub struct Names {
+    pub issuers: Vec<String>,
+    /// 配布点 and CRLNumber.
+    pub points: Vec<(String, String)>,
+}
+
+/// Entries of a set against those of the one before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Changes {
+    pub entries: u64,
+    pub added: u64,
+    /// Un-revoked (hold lifted) or expired: only the CA removes.
+    pub removed: u64,
+    pub changed: u64,
+}
+
+/// What was written.
+pub struct Written {
+    pub changes: Changes,
+    /// Entries passed over because their serial stood there already, by their CRL.
+    pub duplicates: BTreeMap<usize, u64>,
+}
+
+/// reasonCode as it stands in the tables.
+fn reason_text(reason: u8) -> &'static str {
+    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(|n| n.to_string()).collect());
+    TEXTS.get(usize::from(reason)).map_or("", String::as_str)
+}
+
+fn reason_cell(reason: Option<u8>) -> CellRef<'static> {
+    reason.map_or(CellRef::Null, |reason| CellRef::Text(reason_text(reason)))
+}
+
+fn time_cell(at: Option<i64>) -> CellRef<'static> {
+    at.map_or(CellRef::Null, CellRef::Timestamp)
+}
+
+/// Writes both tables. `last_seen` is the night of the set before tonight's.
+pub fn write(
+    stage: &mut Stage<'_>,
+    mut sorted: Sorted,
+    names: &Names,
+    last_seen: Option<NaiveDate>,
+) -> Result<Written> {
+    let table = tables::of("revocation");
+    let reader = stage.store.reader()?;
+    let mut writer = stage.table(table, "")?;
+    let mut before = Previous::open(&reader, table)?;
+    let mut history = History::begin(stage, &reader, names, last_seen)?;
+    let mut written = Written { changes: Changes::default(), duplicates: BTreeMap::new() };
+    let mut last: (usize, String) = (usize::MAX, String::new());
+    while let Some(record) = sorted.next_record()? {
+        let entry = unpack(record).ok_or_else(|| Error::failed("a sorted entry cannot be read"))?;
+        // The same serial twice is an oddity: the earlier revocation, which comes first, holds.
+        if last.0 == entry.issuer && last.1 == entry.serial {
+            *written.duplicates.entry(entry.says.point).or_default() += 1;
+            continue;
+        }
+        last.0 = entry.issuer;
+        entry.serial.clone_into(&mut last.1);
+        let issuer = names.issuers[entry.issuer].as_str();
+        writer.push_cells(
+            [
+                CellRef::Text(issuer),
+                CellRef::Text(entry.serial),
+                CellRef::Timestamp(entry.says.revoked_at),
+                reason_cell(entry.says.reason),
+                CellRef::Text(&names.points[entry.says.point].0),
+                time_cell(entry.says.invalid_since),
+            ]
+            .into_iter(),
+        )?;
+        written.changes.entries += 1;
+        while before.order(issuer, entry.serial) == Ordering::Less {
+            written.changes.removed += 1;
+            history.removed(before.key())?;
+            before.advance()?;
+        }
+        if before.order(issuer, entry.serial) == Ordering::Greater {
+            written.changes.added += 1;
+            history.listed(&entry)?;
+        } else {
+            if !before.says(entry.says) {
+                written.changes.changed += 1;
+                history.listed(&entry)?;
+            }
+            before.advance()?;
+        }
+    }
+    while before.key().is_some() {
+        written.changes.removed += 1;
+        history.removed(before.key())?;
+        before.advance()?;
+    }
+    stage.finish_table(table, "", writer)?;
+    stage.keep_newest(table, stage.store.config.retention.kept_crl_generations())?;
+    history.finish(stage, &reader)?;
+    Ok(written)
+}
+
+/// Columns of the set before.
+struct Block {
+    issuers: StringArray,
+    serials: StringArray,
+    revoked_at: TimestampMillisecondArray,
+    reasons: StringArray,
+    invalid_since: TimestampMillisecondArray,
+}
+
+impl Block {
+    fn of(batch: &RecordBatch) -> Result<Self> {
+        Ok(Self {
+            issuers: named::<StringArray>(batch, "issuer_key_id")?.clone(),
+            serials: named::<StringArray>(batch, "serial")?.clone(),
+            revoked_at: named::<TimestampMillisecondArray>(batch, "revoked_at")?.clone(),
+            reasons: named::<StringArray>(batch, "reason")?.clone(),
+            invalid_since: named::<TimestampMillisecondArray>(batch, "invalid_since")?.clone(),
+        })
+    }
+}
+
+/// Entries of the set before, read on a thread of its own.
+struct Previous {
+    batches: Receiver<Result<RecordBatch>>,
+    block: Option<Block>,
+    row: usize,
+}
+
+impl Previous {
+    fn open(reader: &Reader, table: &'static Table) -> Result<Self> {
+        let groups = reader.groups(table, None)?;
+        let (sender, batches) = sync_channel(4);
+        std::thread::spawn(move || {
+            // Whoever reads may have stopped; then nobody misses the rest.
+            let _ = groups.iter().try_for_each(|group| read_group(group, &|batch| sender.send(batch).is_ok()));
+        });
+        let mut own = Self { batches, block: None, row: 0 };
+        own.settle()?;
+        Ok(own)
+    }
+
+    /// Moves on to a block that has a row left.
+    fn settle(&mut self) -> Result<()> {
+        while self.block.as_ref().is_none_or(|block| self.row >= block.serials.len()) {
+            self.row = 0;
+            self.block = None;
+            let Ok(batch) = self.batches.recv() else { break };
+            self.block = Some(Block::of(&batch?)?);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.row += 1;
+        self.settle()
+    }
+
+    /// 発行者鍵識別子 and serial; `None` when it has ended.
+    fn key(&self) -> Option<(&str, &str)> {
+        self.block.as_ref().map(|block| (block.issuers.value(self.row), block.serials.value(self.row)))
+    }
+
+    /// How its entry stands to this key; after it when it has ended.
+    fn order(&self, issuer: &str, serial: &str) -> Ordering {
+        self.key().map_or(Ordering::Greater, |key| key.cmp(&(issuer, serial)))
+    }
+
+    fn says(&self, says: Says) -> bool {
+        let time = |a: &TimestampMillisecondArray| (!a.is_null(self.row)).then(|| a.value(self.row));
+        let reason = |a: &StringArray| !a.is_null(self.row) && Some(a.value(self.row)) == says.reason.map(reason_text);
+        self.block.as_ref().is_some_and(|block| {
+            time(&block.revoked_at) == Some(says.revoked_at)
+                && (reason(&block.reasons) || (says.reason.is_none() && block.reasons.is_null(self.row)))
+                && time(&block.invalid_since) == says.invalid_since
+        })
+    }
+}
+
+/// Hands out the batches of a row group; `None` when nobody takes them any more.
+fn read_group(group: &Group, send: &dyn Fn(Result<RecordBatch>) -> bool) -> Option<()> {
+    const COLUMNS: [&str; 5] = ["issuer_key_id", "serial", "revoked_at", "reason", "invalid_since"];
+    match group.read(Some(&COLUMNS), None) {
+        Ok(mut batches) => batches.all(|batch| send(batch.map_err(Error::from))).then_some(()),
+        Err(error) => send(Err(error)).then_some(()),
+    }
+}
+
+/// The delta of `revocation_history`. What changed is gathered in order, since the rows that it replaces must be looked up;
+/// without a history every entry is new and goes straight to the table.
+struct History<'s, 'n> {
+    names: &'n Names,
+    table: &'static Table,
+    writer: TableWriter<'s>,
+    /// `None` while nothing is known of any serial.
+    changes: Option<Sorter<'s>>,
+    record: Vec<u8>,
+    tonight: Tonight,
+}
+
+/// Dates of the night.
+#[derive(Clone, Copy)]
+struct Tonight {
+    date: NaiveDate,
+    recorded_at: chrono::NaiveDateTime,
+    last_seen: Option<NaiveDate>,
+}
+
+/// What became of a serial.
+struct Change {
+    issuer: String,
+    serial: String,
+    /// `None` when it left the list.
+    says: Option<Says>,
+}
+
+impl<'s, 'n> History<'s, 'n> {
+    fn begin(stage: &Stage<'s>, reader: &Reader, names: &'n Names, last_seen: Option<NaiveDate>) -> Result<Self> {
+        let table = tables::of("revocation_history");
+        let known = !reader.snapshot.current(table).is_empty();
+        let tonight = Tonight { date: stage.date.0, recorded_at: stage.recorded_at(), last_seen };
+        let changes = known.then(|| stage.sorter(CHANGES_BUDGET));
+        let writer = stage.table(table, layer(false))?;
+        Ok(Self { names, table, writer, changes, record: Vec::new(), tonight })
+    }
+
+    /// An entry that is new or says something new.
+    fn listed(&mut self, entry: &Listed<'_>) -> Result<()> {
+        let issuer = &self.names.issuers[entry.issuer];
+        match &mut self.changes {
+            None => {
+                self.writer.push_cells(fresh(self.names, self.tonight, (issuer, entry.serial), entry.says).into_iter())
+            }
+            Some(changes) => {
+                put_key(&mut self.record, issuer, entry.serial);
+                push_says(entry.says, &mut self.record)?;
+                changes.push(&self.record)
+            }
+        }
+    }
+
+    /// A serial of the set before that is no longer listed.
+    fn removed(&mut self, key: Option<(&str, &str)>) -> Result<()> {
+        if let (Some(changes), Some((issuer, serial))) = (&mut self.changes, key) {
+            put_key(&mut self.record, issuer, serial);
+            changes.push(&self.record)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, stage: &mut Stage<'s>, reader: &Reader) -> Result<()> {
+        if let Some(changes) = self.changes.take() {
+            let mut sorted = changes.finish()?;
+            loop {
+                let mut chunk = Vec::new();
+                while chunk.len() < CHUNK {
+                    let Some(record) = sorted.next_record()? else { break };
+                    chunk.push(change(record).ok_or_else(|| Error::failed("a change cannot be read"))?);
+                }
+                if chunk.is_empty() {
+                    break;
+                }
+                self.replace(reader, &chunk)?;
+            }
+        }
+        stage.finish_table(self.table, layer(false), self.writer)
+    }
+
+    /// Writes what a stretch of changes makes of the rows that are known.
+    fn replace(&mut self, reader: &Reader, chunk: &[Change]) -> Result<()> {
+        let columns = Columns::of(self.table);
+        let (first, last) = (self.table.at("first_seen"), self.table.at("last_seen"));
+        let told: Vec<usize> = ["revoked_at", "reason", "last_seen", "invalid_since"].map(|c| self.table.at(c)).into();
+        let same = |a: &[Cell], b: &[Cell]| told.iter().all(|i| a[*i] == b[*i]);
+        let mut serials: Vec<&str> = chunk.iter().map(|c| c.serial.as_str()).collect();
+        serials.sort_unstable();
+        serials.dedup();
+        let mut known = lookup::rows_with(reader, self.table, "serial", &serials)?.into_iter().peekable();
+        let key_of = |row: &Row| {
+            let text = |i: usize| row[i].as_text().unwrap_or_default().to_owned();
+            (text(0), text(1))
+        };
+        for change in chunk {
+            let key = (change.issuer.clone(), change.serial.clone());
+            while known.next_if(|row| key_of(row) < key).is_some() {}
+            let mut rows = Vec::new();
+            while let Some(row) = known.next_if(|row| key_of(row) == key) {
+                rows.push(row);
+            }
+            // By the state before the night, so that several sets of one night leave what the last one alone would have left.
+            let before = rows.iter().find(|row| columns.known_before(row, self.tonight.recorded_at)).cloned();
+            let state = match change.says {
+                Some(says) => {
+                    let cells = fresh(self.names, self.tonight, (&change.issuer, &change.serial), says);
+                    let mut row: Row = cells.into_iter().map(owned).collect();
+                    if let Some(before) = before.filter(|row| row[last] == Cell::Null) {
+                        row[first] = before[first].clone();
+                    }
+                    Some(row)
+                }
+                None => before.map(|mut row| {
+                    if row[last] == Cell::Null {
+                        row[last] = self.tonight.last_seen.map_or(Cell::Null, Cell::date);
+                    }
+                    row
+                }),
+            };
+            for row in night_rows(&columns, &rows, state, self.tonight.recorded_at, &same) {
+                self.writer.push(&row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row of an entry that is listed from tonight on, in the order of the table's columns.
+fn fresh<'e>(names: &'e Names, tonight: Tonight, key: (&'e str, &'e str), says: Says) -> [CellRef<'e>; 10] {
+    [
+        CellRef::Text(key.0),
+        CellRef::Text(key.1),
+        CellRef::Timestamp(says.revoked_at),
+        reason_cell(says.reason),
+        CellRef::Date(to_days(tonight.date)),
+        CellRef::Null,
+        CellRef::Text(&names.points[says.point].1),
+        time_cell(says.invalid_since),
+        CellRef::Timestamp(to_millis(tonight.recorded_at)),
+        CellRef::Null,
+    ]
+}
+
+fn owned(cell: CellRef<'_>) -> Cell {
+    match cell {
+        CellRef::Text(text) => Cell::text(text),
+        CellRef::Date(days) => Cell::Date(days),
+        CellRef::Timestamp(millis) => Cell::Timestamp(millis),
+        _ => Cell::Null,
+    }
+}
+
+/// Issuer and serial, each ended by a zero, so that changes sort as the table does.
+fn put_key(record: &mut Vec<u8>, issuer: &str, serial: &str) {
+    record.clear();
+    for part in [issuer, serial] {
+        record.extend_from_slice(part.as_bytes());
+        record.push(0);
+    }
+}
+
+fn change(record: &[u8]) -> Option<Change> {
+    let mut parts = record.splitn(3, |b| *b == 0);
+    let mut text = || String::from_utf8(parts.next()?.to_vec()).ok();
+    let (issuer, serial) = (text()?, text()?);
+    let rest = parts.next()?;
+    let says = if rest.is_empty() { None } else { Some(read_says(rest)?) };
+    Some(Change { issuer, serial, says })
+}

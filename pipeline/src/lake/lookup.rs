@@ -1,0 +1,72 @@
+//! Rows of a history table by the values of one key column: a narrow scan finds their places, only these are read whole.
+
+use arrow::array::{Array, StringArray};
+use rayon::prelude::*;
+use shikaku_schemas::tables::Table;
+
+use super::history::HistoryScan;
+use super::read::{Group, Prune, Reader, named};
+use super::row::{CellRef, Row, from_batch};
+use crate::error::Result;
+
+/// Most values for which Bloom filters are asked.
+const FEW: usize = 64;
+
+/// Resolved rows, in key order, of all keys whose `column` has one of the `wanted` values (ascending). `column` must be part
+/// of the key, so that a key is found whole or not at all.
+pub fn rows_with(reader: &Reader, table: &'static Table, column: &str, wanted: &[&str]) -> Result<Vec<Row>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let groups = reader.groups(table, Some(&Prune { column, wanted }))?;
+    let found: Vec<(usize, Vec<Row>)> = groups
+        .par_iter()
+        .map(|group| Ok((group.rank, rows_of(group, table, column, wanted)?)))
+        .collect::<Result<_>>()?;
+    let mut streams: Vec<Box<dyn Iterator<Item = Result<Row>>>> = Vec::new();
+    let mut ranks = found.into_iter().peekable();
+    while let Some((rank, mut rows)) = ranks.next() {
+        while let Some((_, more)) = ranks.next_if(|(next, _)| *next == rank) {
+            rows.extend(more);
+        }
+        streams.push(Box::new(rows.into_iter().map(Ok)));
+    }
+    HistoryScan::over(table, streams)?.collect()
+}
+
+fn rows_of(group: &Group, table: &Table, column: &str, wanted: &[&str]) -> Result<Vec<Row>> {
+    if wanted.len() <= FEW && !wanted.iter().any(|value| group.may_hold(table, column, CellRef::Text(value))) {
+        return Ok(Vec::new());
+    }
+    let places = places(group, column, wanted)?;
+    let mut rows = Vec::with_capacity(places.len());
+    if !places.is_empty() {
+        for batch in group.read(None, Some(&places))? {
+            rows.extend(from_batch(&batch?)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Places of the wanted values. Rows ascend by the column but where a column before it in the key changes.
+fn places(group: &Group, column: &str, wanted: &[&str]) -> Result<Vec<usize>> {
+    let (mut places, mut offset, mut next) = (Vec::new(), 0, 0);
+    for batch in group.read(Some(&[column]), None)? {
+        let batch = batch?;
+        let values: &StringArray = named(&batch, column)?;
+        for row in 0..values.len() {
+            let value = values.value(row);
+            if next > 0 && value <= wanted[next - 1] {
+                next = 0;
+            }
+            while wanted.get(next).is_some_and(|own| *own < value) {
+                next += 1;
+            }
+            if wanted.get(next) == Some(&value) {
+                places.push(offset + row);
+            }
+        }
+        offset += values.len();
+    }
+    Ok(places)
+}
