@@ -8,7 +8,7 @@ use shikaku_schemas::tables;
 use crate::error::{Error, Result};
 use crate::lake::read::Reader;
 use crate::lake::row::{Cell, Row};
-use crate::links::UNKNOWN_INSURER;
+use crate::links::night::UNKNOWN_INSURER;
 use crate::rollup;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;

@@ -2,35 +2,46 @@
 //!
 //! The order inside a night does not show: files are applied by kind and receipt number, and what waits is tried again
 //! until nothing changes. Every link made is written to the acquisition log, the fee basis (domain.md §4).
+//!
+//! Serials that a reissue, a 処理通番 or something that waits names are *bound*: what becomes of them depends on others, so
+//! they are loaded and gone through by [`resolve`]. All other serials stand alone; [`night`] streams them.
 
+pub mod insurers;
+pub mod night;
 pub mod resolve;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use chrono::NaiveDateTime;
-use shikaku_schemas::layout::{self, Layout};
+use chrono::NaiveDate;
+use shikaku_schemas::layout::{self, FieldType, Layout};
 use shikaku_schemas::messages::{FieldRule, Severity};
 use shikaku_schemas::tables;
 
 use crate::check::field::Checker;
 use crate::check::{self, Context, Finding};
 use crate::delimited::{self, Checked, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inbox::Input;
-use crate::lake::history::{Columns, HistoryScan, night_rows};
-use crate::lake::layer;
+use crate::lake::lookup;
 use crate::lake::read::Reader;
 use crate::lake::row::{Cell, Row};
+use crate::masters::Masters;
 use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
+use crate::sort::Sorter;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
-use resolve::{Links, Made, Pending, Source, Verdict as LinkVerdict};
+use night::{Claim, FileOf, Night};
+use resolve::{Links, Pending, Source, Verdict};
 
 /// Kinds in the order they are applied: what names a person first.
 const KINDS: [&str; 4] = ["LNKP", "REQM", "LNKR", "LNKU"];
-/// Insurer of a person who has none or is unknown.
-pub const UNKNOWN_INSURER: &str = "99999999";
+/// Kinds whose bytes are kept no longer than 処理通番 in them wait (domain.md §1).
+const CONVERTED: [&str; 2] = ["LNKR", "REQM"];
+/// Bytes of claims that are sorted in memory at once.
+const SORT_BUDGET: usize = 256 << 20;
+/// Largest record number that is told apart by a bit; layouts allow 8 digits.
+const MAX_NUMBER: usize = 100_000_000;
 
 /// Takes in link files and tries what waits; with no files it only tries.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
@@ -43,8 +54,15 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let kind = header.and_then(|h| KINDS.iter().position(|k| *k == h.kind));
         (kind, header.map(|h| h.receipt_no), f.input.sha256.clone())
     });
-    let mut links = load(stage, &reader, &good)?;
-    for file in &good {
+    let bound = bound(&reader, &good)?;
+    let mut links = load(stage, &reader, &bound)?;
+    let mut claims = stage.sorter(SORT_BUDGET);
+    let mut told = Vec::new();
+    let (persons, others) = good.split_at(good.partition_point(|f| is_kind(f, "LNKP")));
+    for (number, file) in persons.iter().enumerate() {
+        told.push(claim_file(file, number, &bound, &mut links, &mut claims)?);
+    }
+    for file in others {
         let outcome = apply_file(file, &mut links)?;
         delimited::accept(stage, file, outcome)?;
     }
@@ -52,7 +70,20 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         // The record was accepted in its own night; its conflict is this run's (answers.md).
         stage.reject(&pending.source.file, code, "error", 1);
     }
-    write(stage, &reader, links)
+    let files: Vec<FileOf> = persons.iter().filter_map(file_of).collect();
+    let masters = Masters::load(&reader)?;
+    let night = Night::new(stage, &reader, &masters, &links, &files);
+    night.run(stage, claims.finish()?, &mut |claim, verdict| {
+        let line = usize::try_from(claim.line).unwrap_or(usize::MAX);
+        if let Some(slot) = told.get_mut(claim.file).and_then(|lines: &mut Vec<Told>| lines.get_mut(line)) {
+            *slot = Told::Verdict(verdict);
+        }
+    })?;
+    for (file, told) in persons.iter().zip(told) {
+        let outcome = answer_claims(file, &told)?;
+        delimited::accept(stage, file, outcome)?;
+    }
+    write(stage, &reader, &links)
 }
 
 /// Whether any link waits; if none does, a retry run has nothing to do.
@@ -72,122 +103,255 @@ fn issuer_key_id(stage: &Stage<'_>) -> Result<String> {
     }
 }
 
-fn serial_fields(layout: &Layout) -> Vec<usize> {
-    layout.fields.iter().enumerate().filter(|(_, f)| f.kind == layout::FieldType::Serial).map(|(i, _)| i + 1).collect()
+fn is_kind(file: &Checked, kind: &str) -> bool {
+    file.header.as_ref().is_some_and(|h| h.kind == kind)
 }
 
-/// Loads what the night can touch: serials it names, what waits, and the whole chains of persons behind them.
-fn load(stage: &Stage<'_>, reader: &Reader, files: &[Checked]) -> Result<Links> {
-    let mut links = Links { issuer: issuer_key_id(stage)?, ..Links::default() };
+fn file_of(file: &Checked) -> Option<FileOf> {
+    file.header.as_ref().map(|h| FileOf { source_file: file.input.source_file(), created: h.created })
+}
+
+fn serial_fields(layout: &Layout) -> Vec<usize> {
+    layout.fields.iter().enumerate().filter(|(_, f)| f.kind == FieldType::Serial).map(|(i, _)| i + 1).collect()
+}
+
+/// Serials that are bound: named by what waits and by the night's LNKR and LNKU.
+fn bound(reader: &Reader, files: &[Checked]) -> Result<BTreeSet<String>> {
+    let mut bound = BTreeSet::new();
     for row in reader.current(tables::of("pending_link"))? {
-        let pending = Pending::from_row(&row, stage.date.0);
-        links.pending.insert(pending.key(), pending);
+        bound.extend(Pending::from_row(&row, NaiveDate::default()).serials());
+    }
+    for file in files.iter().filter(|f| is_kind(f, "LNKR") || is_kind(f, "LNKU")) {
+        let Some(header) = &file.header else { continue };
+        let layout = layout::of(&header.kind);
+        let fields = serial_fields(layout);
+        let mut lines = DataLines::open(&file.input.path, layout)?;
+        while let Some(record) = lines.next_line()? {
+            for field in &fields {
+                let text = String::from_utf8_lossy(record.field(*field));
+                bound.extend(crate::text::normal::serial(&text));
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Loads what waits, the request map, the bound serials and their successors down to the end of each chain.
+fn load(stage: &Stage<'_>, reader: &Reader, bound: &BTreeSet<String>) -> Result<Links> {
+    let mut links = Links::default();
+    links.issuer = issuer_key_id(stage)?;
+    for row in reader.current(tables::of("pending_link"))? {
+        links.await_other(Pending::from_row(&row, stage.date.0));
     }
     for row in reader.current(tables::of("request_map"))? {
         links.requests.insert(row[0].as_text().unwrap_or_default().to_owned(), row);
     }
-    let mut wanted: BTreeSet<String> = links.pending.values().flat_map(Pending::serials).collect();
-    for file in files {
-        let Some(header) = &file.header else { continue };
-        let fields = serial_fields(layout::of(&header.kind));
-        let mut lines = DataLines::open(&file.input.path, layout::of(&header.kind))?;
-        while let Some(record) = lines.next_line()? {
-            for field in &fields {
-                let text = String::from_utf8_lossy(record.field(*field));
-                wanted.extend(crate::text::normal::serial(&text));
-            }
-        }
-    }
-    let table = tables::of("serial_link");
-    let (serial, link) = (table.at("serial"), table.at("link_no"));
-    let mut persons = BTreeSet::new();
-    for row in HistoryScan::new(reader, table, None)? {
-        let row = row?;
-        if wanted.contains(row[serial].as_text().unwrap_or_default()) {
-            persons.extend(row[link].as_int());
-        }
-    }
-    if persons.is_empty() {
-        return Ok(links);
-    }
-    for row in HistoryScan::new(reader, table, None)? {
-        let row = row?;
-        if row[link].as_int().is_some_and(|l| persons.contains(&l)) {
+    let mut wanted: Vec<String> = bound.iter().cloned().collect();
+    let mut asked = bound.clone();
+    while !wanted.is_empty() {
+        let serials: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        for row in lookup::rows_with(reader, tables::of("serial_link"), "serial", &serials)? {
             links.known(row);
         }
+        wanted = links.successors_beyond(&asked);
+        asked.extend(wanted.iter().cloned());
     }
     Ok(links)
 }
 
-fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
-    let Some(header) = &file.header else { return Ok(Outcome::default()) };
+/// What became of a line of an LNKP file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It did not pass its checks.
+    Unfit,
+    /// It stands among the claims.
+    Sorted,
+    Verdict(Verdict),
+}
+
+/// Record numbers of one file, to find the one that comes twice.
+#[derive(Default)]
+struct Numbers {
+    bits: Vec<u64>,
+    /// Those that are not written as a plain number.
+    odd: BTreeSet<String>,
+}
+
+impl Numbers {
+    /// Whether the number is new.
+    fn insert(&mut self, text: &str) -> bool {
+        let plain = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<usize>().ok().filter(|n| plain && *n < MAX_NUMBER) {
+            None => self.odd.insert(text.to_owned()),
+            Some(number) => {
+                if self.bits.len() <= number / 64 {
+                    self.bits.resize(number / 64 + 1, 0);
+                }
+                let (word, bit) = (&mut self.bits[number / 64], 1 << (number % 64));
+                let new = *word & bit == 0;
+                *word |= bit;
+                new
+            }
+        }
+    }
+}
+
+/// Checked values of a line, as text.
+struct Line<'v> {
+    record_no: &'v str,
+    first: &'v str,
+    second: &'v str,
+    record: i64,
+    /// The second field as a number.
+    number: i64,
+}
+
+/// Goes through a file; `take` is given what is wrong with each line, and its values if nothing is.
+fn each_line(file: &Checked, take: &mut dyn FnMut(u64, Vec<Finding>, &Line<'_>) -> Result<()>) -> Result<()> {
+    let Some(header) = &file.header else { return Ok(()) };
     let layout = layout::of(&header.kind);
     let checker = Checker::new(Context::plain(layout, file.encoding, header.created));
-    let mut outcome = Outcome::default();
-    let mut result = ResultFile::new(file.answer, Some(header));
-    let mut seen = BTreeSet::new();
+    let mut numbers = Numbers::default();
     let mut lines = DataLines::open(&file.input.path, layout)?;
+    let mut at = 0;
     while let Some(record) = lines.next_line()? {
         let mut findings = Vec::new();
         let values = checker.fields(&record, 1, &mut findings);
-        if !values[0].is_blank() && !seen.insert(values[0].text().to_owned()) {
+        if !values[0].is_blank() && !numbers.insert(values[0].text()) {
             findings.push(Finding::field(layout, 0, FieldRule::Unique));
         }
-        if check::worst(&findings) < Severity::Error {
-            let source = Source {
-                file: file.input.source_file(),
-                record: values[0].number().unwrap_or(0),
-                created: header.created,
-            };
-            let text = |i: usize| values[i].text().to_owned();
-            let verdict = match header.kind.as_str() {
-                "LNKP" => links.person(&text(1), values[2].number().unwrap_or(0), source, "LNKP"),
-                "REQM" => links.request(&text(1), values[2].number().unwrap_or(0), &source),
-                "LNKR" => links.by_request(&text(1), &text(2), source),
-                _ => links.reissue(&text(1), &text(2), source),
-            };
-            match verdict {
-                LinkVerdict::Done => {}
-                LinkVerdict::Waits => findings.push(Finding::of("300201")),
-                LinkVerdict::Known => findings.push(Finding::of("300205")),
-                LinkVerdict::Conflict(code) => findings.push(Finding::of(code)),
-            }
-        }
-        result.record(RecordKeys { record_no: values[0].text(), ..RecordKeys::default() }, &findings);
-        outcome.count(&findings);
-    }
-    outcome.result = result.finish();
-    Ok(outcome)
-}
-
-/// Writes links, what waits, the request map and the acquisition log, each only if it changed.
-fn write(stage: &mut Stage<'_>, reader: &Reader, links: Links) -> Result<()> {
-    let table = tables::of("serial_link");
-    let columns = Columns::of(table);
-    let same = |a: &[Cell], b: &[Cell]| a[..4] == b[..4];
-    let mut delta = Vec::new();
-    let none = Vec::new();
-    for serial in &links.touched {
-        let before = links.rows.get(serial).unwrap_or(&none);
-        let last = links.states.get(serial).map(|s| s.to_row(&links.issuer, serial));
-        delta.extend(night_rows(&columns, before, last, stage.recorded_at(), &same));
-    }
-    if !delta.is_empty() {
-        stage.write_rows(table, layer(false), delta)?;
-    }
-    let date = stage.date.0;
-    let pending: Vec<Row> = links.pending.values().map(|p| p.to_row(date)).collect();
-    replace_if_changed(stage, reader, "pending_link", pending)?;
-    let requests: Vec<Row> = links.requests.values().map(|r| with_first_seen(r, date)).collect();
-    replace_if_changed(stage, reader, "request_map", requests)?;
-    let acquisitions = acquisitions(reader, &links.made)?;
-    if !acquisitions.is_empty() {
-        stage.write_rows(tables::of("acquisition"), &format!("on_date={date}"), acquisitions)?;
+        let line = Line {
+            record_no: values[0].text(),
+            first: values[1].text(),
+            second: values[2].text(),
+            record: values[0].number().unwrap_or(0),
+            number: values[2].number().unwrap_or(0),
+        };
+        take(at, findings, &line)?;
+        at += 1;
     }
     Ok(())
 }
 
-fn with_first_seen(row: &Row, date: chrono::NaiveDate) -> Row {
+/// Claims of an LNKP file: on bound serials they are judged at once, the others go to the sorter.
+fn claim_file(
+    file: &Checked,
+    number: usize,
+    bound: &BTreeSet<String>,
+    links: &mut Links,
+    claims: &mut Sorter<'_>,
+) -> Result<Vec<Told>> {
+    let Some(own) = file_of(file) else { return Ok(Vec::new()) };
+    let mut told = Vec::new();
+    each_line(file, &mut |at, findings, line| {
+        told.push(if check::worst(&findings) >= Severity::Error {
+            Told::Unfit
+        } else if bound.contains(line.first) {
+            let source = Source { file: own.source_file.clone(), record: line.record, created: own.created };
+            Told::Verdict(links.person(line.first, line.number, source, "LNKP"))
+        } else {
+            let (serial, link_no) = (line.first.to_owned(), line.number);
+            Claim { serial, file: number, line: at, link_no, record: line.record }.push_to(claims)?;
+            Told::Sorted
+        });
+        Ok(())
+    })?;
+    Ok(told)
+}
+
+/// Results of an LNKP file, now that every claim was judged.
+fn answer_claims(file: &Checked, told: &[Told]) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut result = ResultFile::new(file.answer, file.header.as_ref());
+    let mut told = told.iter();
+    each_line(file, &mut |_, mut findings, line| {
+        match told.next() {
+            Some(Told::Verdict(verdict)) => findings.extend(finding(*verdict)),
+            Some(Told::Unfit) => {}
+            // Guarantee 2: no record without an answer.
+            Some(Told::Sorted) | None => return Err(Error::failed("a link record was not judged")),
+        }
+        result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings);
+        outcome.count(&findings);
+        Ok(())
+    })?;
+    outcome.result = result.finish();
+    Ok(outcome)
+}
+
+fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
+    let Some((header, own)) = file.header.as_ref().zip(file_of(file)) else { return Ok(Outcome::default()) };
+    let mut outcome = Outcome::default();
+    let mut result = ResultFile::new(file.answer, Some(header));
+    each_line(file, &mut |_, mut findings, line| {
+        if check::worst(&findings) < Severity::Error {
+            let source = Source { file: own.source_file.clone(), record: line.record, created: own.created };
+            findings.extend(finding(match header.kind.as_str() {
+                "REQM" => links.request(line.first, line.number, &source),
+                "LNKR" => links.by_request(line.first, line.second, source),
+                _ => links.reissue(line.first, line.second, source),
+            }));
+        }
+        result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings);
+        outcome.count(&findings);
+        Ok(())
+    })?;
+    outcome.result = result.finish();
+    Ok(outcome)
+}
+
+fn finding(verdict: Verdict) -> Option<Finding> {
+    match verdict {
+        Verdict::Done => None,
+        Verdict::Waits => Some(Finding::of("300201")),
+        Verdict::Known => Some(Finding::of("300205")),
+        Verdict::Conflict(code) => Some(Finding::of(code)),
+    }
+}
+
+/// Writes what waits and the request map, if they changed. What was converted is kept nowhere: not in an earlier generation,
+/// and not in a landed file none of whose rows wait any more.
+fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
+    let date = stage.date.0;
+    let pending: Vec<Row> = links.pending.values().map(|p| p.to_row(date)).collect();
+    let requests: Vec<Row> = links.requests.values().map(|r| with_first_seen(r, date)).collect();
+    let (p, r) = (tables::of("pending_link"), tables::of("request_map"));
+    let sources = pending.iter().map(|row| &row[p.at("source_file")]);
+    let sources = sources.chain(requests.iter().map(|row| &row[r.at("source_file")]));
+    let waiting: BTreeSet<String> = sources.filter_map(|cell| cell.as_text()).map(str::to_owned).collect();
+    warn_of_age(stage, &pending);
+    replace_if_changed(stage, reader, "pending_link", pending)?;
+    replace_if_changed(stage, reader, "request_map", requests)?;
+    let tonight = stage.inputs.iter().filter(|i| CONVERTED.contains(&i.kind.as_str()) && i.state == "accepted");
+    let tonight: Vec<(String, String)> = tonight.filter_map(|i| Some((i.sha256.clone(), i.landing.clone()?))).collect();
+    for (sha256, place) in stage.store.ledger.kept_landings(&CONVERTED)?.into_iter().chain(tonight) {
+        if !waiting.contains(&sha256[..16]) {
+            stage.drop_landing(place);
+        }
+    }
+    Ok(())
+}
+
+/// No limit is given to how long a record may wait; the operator hears of those that wait too long.
+fn warn_of_age(stage: &Stage<'_>, pending: &[Row]) {
+    let limit = stage.store.config.links.pending_warn_days;
+    let first_seen = tables::of("pending_link").at("first_seen");
+    let days = pending.iter().filter_map(|row| row[first_seen].as_date());
+    let ages: Vec<i64> = days.map(|first| stage.date.0.signed_duration_since(first).num_days()).collect();
+    let old = ages.iter().filter(|age| **age > limit).count();
+    if old > 0 {
+        let oldest = ages.iter().max().copied().unwrap_or(0);
+        tracing::warn!(
+            waiting = ages.len(),
+            old,
+            oldest,
+            limit,
+            "link records wait longer than links.pending_warn_days"
+        );
+    }
+}
+
+fn with_first_seen(row: &Row, date: NaiveDate) -> Row {
     let mut row = row.clone();
     if row[2] == Cell::Null {
         row[2] = Cell::date(date);
@@ -200,54 +364,9 @@ fn replace_if_changed(stage: &mut Stage<'_>, reader: &Reader, name: &str, mut ro
     let mut before = reader.current(table)?;
     before.sort();
     rows.sort();
-    if before == rows { Ok(()) } else { stage.write_rows(table, "", rows) }
-}
-
-/// Rows of the acquisition log, with the person's insurer at that time: the newest 資格取得日 valid at `acquired_at`
-/// (ties: smallest 保険者番号); none = 不明 (answers.md, Files in).
-fn acquisitions(reader: &Reader, made: &[Made]) -> Result<Vec<Row>> {
-    if made.is_empty() {
-        return Ok(Vec::new());
+    if before == rows {
+        return Ok(());
     }
-    let persons: BTreeSet<i64> = made.iter().map(|m| m.link_no).collect();
-    let table = tables::of("coverage");
-    let columns = Columns::of(table);
-    let at = |name: &str| table.at(name);
-    let mut coverages: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
-    for row in HistoryScan::new(reader, table, None)? {
-        let row = row?;
-        if let Some(link) = row[at("link_no")].as_int().filter(|l| persons.contains(l) && columns.is_open(&row)) {
-            coverages.entry(link).or_default().push(row);
-        }
-    }
-    let insurer_at = |link_no: i64, when: NaiveDateTime| {
-        let date = Cell::date(when.date());
-        let own = coverages.get(&link_no)?;
-        let valid = own
-            .iter()
-            .filter(|r| r[at("acquired_on")] <= date && (r[at("lost_on")] == Cell::Null || r[at("lost_on")] > date));
-        valid
-            .max_by(|a, b| {
-                let newest = a[at("acquired_on")].cmp(&b[at("acquired_on")]);
-                newest.then_with(|| b[at("insurer_no")].cmp(&a[at("insurer_no")]))
-            })
-            .map(|r| (r[at("insurer_code")].clone(), r[at("insurer_no")].clone()))
-    };
-    Ok(made
-        .iter()
-        .map(|m| {
-            let unknown = (Cell::text(UNKNOWN_INSURER), Cell::Null);
-            let (code, number) = insurer_at(m.link_no, m.source.created).unwrap_or(unknown);
-            vec![
-                Cell::timestamp(m.source.created),
-                Cell::text(m.kind),
-                Cell::text(&m.serial),
-                Cell::Int(m.link_no),
-                code,
-                number,
-                Cell::text(&m.source.file),
-                Cell::Int(m.source.record),
-            ]
-        })
-        .collect())
+    stage.write_rows(table, "", rows)?;
+    stage.keep_newest(table, 1)
 }

@@ -50,7 +50,8 @@ const MAX_SERIAL: usize = 1000;
 /// Highest reasonCode (RFC 5280 §5.3.1).
 const MAX_REASON: u8 = 10;
 
-/// What an entry was refused by, if anything was: the caller's own trouble, or the bytes.
+/// Why a CRL was not read to its end: its bytes, or trouble of whoever takes the entries.
+#[derive(Debug)]
 pub enum Stop {
     Malformed(Malformed),
     Own(crate::Error),

@@ -137,6 +137,9 @@ fn points_in_force(store: &Store) -> Result<BTreeMap<String, Point>> {
     Ok(facts.into_iter().filter_map(|(key, value)| Some((key, serde_json::from_str(&value).ok()?))).collect())
 }
 
+/// What one thread read and landed, by the place of each file.
+type Share = (Vec<(usize, Read)>, Vec<(usize, Landed)>);
+
 /// Reads the files of a set side by side; their entries go to one sorter.
 struct SetReader<'r, 's> {
     store: &'s Store,
@@ -152,7 +155,7 @@ impl SetReader<'_, '_> {
     /// itself.
     fn read_all(&self, inputs: Vec<Input>, lander: Lander<'_>) -> Result<Vec<Read>> {
         let (next, landing) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || -> Result<(Vec<(usize, Read)>, Vec<(usize, Landed)>)> {
+        let work = || -> Result<Share> {
             let (mut read, mut landed) = (Vec::new(), Vec::new());
             while let Some((at, input)) = claim(&next, &inputs) {
                 read.push((at, self.read_one(at, input)?));

@@ -123,7 +123,16 @@ pub enum Verdict {
     Conflict(&'static str),
 }
 
-/// All links that a night can touch.
+/// What a claim on a serial comes to: first come holds it, for ever.
+pub fn claim(holder: Option<i64>, link_no: i64) -> Verdict {
+    match holder {
+        None => Verdict::Done,
+        Some(holder) if holder == link_no => Verdict::Known,
+        Some(_) => Verdict::Conflict("300202"),
+    }
+}
+
+/// The links that a night's chains and what waits can touch.
 #[derive(Debug, Default)]
 pub struct Links {
     pub issuer: String,
@@ -134,9 +143,11 @@ pub struct Links {
     /// 処理通番 → row of `request_map`.
     pub requests: BTreeMap<String, Row>,
     pub pending: BTreeMap<PendingKey, Pending>,
+    /// What waits for an old serial or a 処理通番, by that.
+    waiting: BTreeMap<String, BTreeSet<PendingKey>>,
     pub made: Vec<Made>,
     /// 処理通番 that were converted; they go at the end of the run.
-    pub(super) used: BTreeSet<String>,
+    used: BTreeSet<String>,
 }
 
 impl Links {
@@ -155,20 +166,43 @@ impl Links {
         self.rows.entry(serial).or_default().push(row);
     }
 
+    /// Successors of the serials known so far, but those in `asked`.
+    pub fn successors_beyond(&self, asked: &BTreeSet<String>) -> Vec<String> {
+        let successors = self.states.values().filter_map(|state| state.superseded_by.as_ref());
+        let beyond: BTreeSet<&String> = successors.filter(|serial| !asked.contains(*serial)).collect();
+        beyond.into_iter().cloned().collect()
+    }
+
+    /// Adds a record that waits.
+    pub fn await_other(&mut self, pending: Pending) {
+        let key = pending.key();
+        self.waiting.entry(key.2.clone()).or_default().insert(key.clone());
+        self.pending.insert(key, pending);
+    }
+
+    fn take_waiting(&mut self, key: &PendingKey) -> Option<Pending> {
+        if let Some(same) = self.waiting.get_mut(&key.2) {
+            same.remove(key);
+        }
+        self.pending.remove(key)
+    }
+
+    /// The reissue that waits for this old serial: its new one.
+    fn waiting_successor(&self, old: &str) -> Option<&str> {
+        let same = self.waiting.get(old)?;
+        same.iter().find(|key| key.0 == "LNKU").map(|key| key.1.as_str())
+    }
+
     /// シリアル＋紐付番号.
     pub fn person(&mut self, serial: &str, link_no: i64, source: Source, kind: &'static str) -> Verdict {
-        match self.states.get(serial) {
-            Some(own) if own.link_no == link_no => Verdict::Known,
-            Some(_) => Verdict::Conflict("300202"),
-            None => {
-                let state =
-                    LinkState { link_no, superseded_by: None, file: source.file.clone(), record: source.record };
-                self.states.insert(serial.to_owned(), state);
-                self.touched.insert(serial.to_owned());
-                self.made.push(Made { kind, serial: serial.to_owned(), link_no, source });
-                Verdict::Done
-            }
+        let verdict = claim(self.states.get(serial).map(|own| own.link_no), link_no);
+        if verdict == Verdict::Done {
+            let state = LinkState { link_no, superseded_by: None, file: source.file.clone(), record: source.record };
+            self.states.insert(serial.to_owned(), state);
+            self.touched.insert(serial.to_owned());
+            self.made.push(Made { kind, serial: serial.to_owned(), link_no, source });
         }
+        verdict
     }
 
     /// 処理通番 → 紐付番号; kept until a serial has used it, then dropped (002: never beside personal data).
@@ -228,8 +262,7 @@ impl Links {
             if self.waits_in_a_circle(new, old) {
                 return Verdict::Conflict("300204");
             }
-            let successor = self.pending.values().find(|p| p.old_serial.as_deref() == Some(old));
-            if successor.is_some_and(|p| p.serial != new) {
+            if self.waiting_successor(old).is_some_and(|successor| successor != new) {
                 return Verdict::Conflict("300203");
             }
             return self.wait(Pending {
@@ -262,11 +295,10 @@ impl Links {
     }
 
     fn wait(&mut self, pending: Pending) -> Verdict {
-        let key = pending.key();
-        if self.pending.contains_key(&key) {
+        if self.pending.contains_key(&pending.key()) {
             return Verdict::Known;
         }
-        self.pending.insert(key, pending);
+        self.await_other(pending);
         Verdict::Waits
     }
 
@@ -286,33 +318,43 @@ impl Links {
 
     /// Whether waiting reissues already lead from `new` back to `old`.
     fn waits_in_a_circle(&self, new: &str, old: &str) -> bool {
-        let mut at = new.to_owned();
+        let mut at = new;
         for _ in 0..=self.pending.len() {
-            let Some(next) = self.pending.values().find(|p| p.old_serial.as_deref() == Some(&at)) else { return false };
-            if next.serial == old {
+            let Some(next) = self.waiting_successor(at) else { return false };
+            if next == old {
                 return true;
             }
-            at.clone_from(&next.serial);
+            at = next;
         }
         true
     }
 
-    /// Tries what waits until nothing changes; returns what turned out to conflict.
+    fn is_ready(&self, pending: &Pending) -> bool {
+        match (&pending.request_no, &pending.old_serial) {
+            (Some(request), _) => self.requests.contains_key(request),
+            (None, Some(old)) => self.states.contains_key(old),
+            (None, None) => false,
+        }
+    }
+
+    /// Tries what waits until nothing changes, in the order of its keys; returns what turned out to conflict.
     pub fn settle(&mut self) -> Vec<(Pending, &'static str)> {
         let mut conflicts = Vec::new();
-        loop {
-            let ready = self.pending.iter().find(|(_, p)| match (&p.request_no, &p.old_serial) {
-                (Some(request), _) => self.requests.contains_key(request),
-                (None, Some(old)) => self.states.contains_key(old),
-                (None, None) => false,
-            });
-            let Some(key) = ready.map(|(key, _)| key.clone()) else { break };
-            let Some(pending) = self.pending.remove(&key) else { break };
+        let is_ready = |(key, pending): (&PendingKey, &Pending)| self.is_ready(pending).then(|| key.clone());
+        let mut ready: BTreeSet<PendingKey> = self.pending.iter().filter_map(is_ready).collect();
+        while let Some(key) = ready.pop_first() {
+            let Some(pending) = self.take_waiting(&key) else { continue };
+            let held = self.states.contains_key(&pending.serial);
             let verdict = match (&pending.request_no, &pending.old_serial) {
                 (Some(request), _) => self.by_request(&pending.serial, request, pending.source.clone()),
                 (None, Some(old)) => self.reissue(&pending.serial, old, pending.source.clone()),
                 (None, None) => Verdict::Known,
             };
+            // Whoever waits for the serial that has come to be held can go on.
+            if !held && self.states.contains_key(&pending.serial) {
+                let next = self.waiting.get(&pending.serial).into_iter().flatten();
+                ready.extend(next.filter(|key| key.0 == "LNKU").cloned());
+            }
             if let Verdict::Conflict(code) = verdict {
                 conflicts.push((pending, code));
             }

@@ -1,0 +1,190 @@
+//! Who insured a person when a link was acquired: the newest 資格取得日 that is valid then (answers.md, Files in).
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::array::{Array, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use chrono::NaiveDate;
+use rayon::prelude::*;
+use shikaku_schemas::tables;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::lake::read::{Group, Reader, named};
+use crate::masters::Masters;
+use crate::reroute::index::end_of_cover;
+use crate::time::from_days;
+
+/// Columns that decide; the rest of a coverage is not read.
+const COLUMNS: [&str; 9] = [
+    "insurer_code",
+    "member_no",
+    "coverage_seq",
+    "link_no",
+    "insurer_no",
+    "acquired_on",
+    "lost_on",
+    "recorded_from",
+    "recorded_to",
+];
+const KEY: [&str; 5] = ["insurer_code", "member_no", "coverage_seq", "recorded_from", "recorded_to"];
+
+/// Key of a coverage.
+type Key = (String, String, i64);
+
+/// One stored row of a wanted person, or of a key that such a row has.
+#[derive(Clone)]
+struct Stored {
+    key: Key,
+    from: i64,
+    to: Option<i64>,
+    rank: usize,
+    /// `None` in rows that only show what became of a key.
+    cover: Option<Cover>,
+}
+
+#[derive(Clone)]
+struct Cover {
+    link_no: i64,
+    insurer_no: String,
+    acquired_on: NaiveDate,
+    lost_on: Option<NaiveDate>,
+}
+
+/// 保険者コード and 保険者番号.
+pub type Insurer = (String, String);
+
+/// Coverages, as they are known now, of the persons that links were made for.
+#[derive(Default)]
+pub struct Insurers {
+    /// By 紐付番号: 資格取得日, first day without cover, insurer.
+    held: BTreeMap<i64, Vec<(NaiveDate, Option<NaiveDate>, Insurer)>>,
+}
+
+impl Insurers {
+    /// Reads the coverages of these persons.
+    pub fn of(reader: &Reader, masters: &Masters, config: &Config, persons: &HashSet<i64>) -> Result<Self> {
+        let mut insurers = Self::default();
+        if persons.is_empty() {
+            return Ok(insurers);
+        }
+        let groups = reader.groups(tables::of("coverage"), None)?;
+        let found: Vec<Vec<Stored>> = groups.par_iter().map(|group| rows_of(group, persons)).collect::<Result<_>>()?;
+        let mut rows: Vec<Stored> = found.into_iter().flatten().collect();
+        // A newer generation may have given a coverage to somebody else, or ended it: a row of its key then tells.
+        let keys: HashSet<Key> = rows.iter().map(|row| row.key.clone()).collect();
+        let oldest = groups.iter().map(|group| group.rank).min();
+        let newer: Vec<Vec<Stored>> = groups
+            .par_iter()
+            .filter(|group| Some(group.rank) != oldest)
+            .map(|group| keys_of(group, &keys))
+            .collect::<Result<_>>()?;
+        rows.extend(newer.into_iter().flatten());
+        for row in current(rows) {
+            let Some(cover) = row.cover else { continue };
+            let rule = masters.loss_day(config, &row.key.0);
+            let end = cover.lost_on.map(|lost| end_of_cover(cover.acquired_on, lost, rule));
+            let own = insurers.held.entry(cover.link_no).or_default();
+            own.push((cover.acquired_on, end, (row.key.0, cover.insurer_no)));
+        }
+        Ok(insurers)
+    }
+
+    /// The insurer on a day: the newest 資格取得日 wins, then the smallest 保険者番号.
+    pub fn on(&self, link_no: i64, day: NaiveDate) -> Option<&Insurer> {
+        let own = self.held.get(&link_no)?.iter();
+        let valid = own.filter(|(acquired, end, _)| *acquired <= day && end.is_none_or(|end| day < end));
+        let newest = valid.max_by(|a, b| a.0.cmp(&b.0).then_with(|| (&b.2.1, &b.2.0).cmp(&(&a.2.1, &a.2.0))));
+        newest.map(|(_, _, insurer)| insurer)
+    }
+}
+
+/// The open row of each key, if it has one, by the rules of [`crate::lake::history`].
+fn current(mut rows: Vec<Stored>) -> Vec<Stored> {
+    // Of the same row read twice the one with its coverage stands first.
+    rows.sort_unstable_by(|a, b| {
+        let order = |s: &Stored| (s.from, std::cmp::Reverse(s.rank), s.cover.is_none());
+        a.key.cmp(&b.key).then_with(|| order(a).cmp(&order(b)))
+    });
+    rows.dedup_by(|b, a| a.key == b.key && a.from == b.from);
+    rows.retain(|row| row.to != Some(row.from));
+    let mut last: Vec<Stored> = Vec::new();
+    for row in rows {
+        match last.last_mut() {
+            Some(before) if before.key == row.key => *before = row,
+            _ => last.push(row),
+        }
+    }
+    last.retain(|row| row.to.is_none());
+    last
+}
+
+/// Rows of wanted persons: their places by one narrow column, then what decides.
+fn rows_of(group: &Group, persons: &HashSet<i64>) -> Result<Vec<Stored>> {
+    let (mut places, mut offset) = (Vec::new(), 0);
+    for batch in group.read(Some(&["link_no"]), None)? {
+        let batch = batch?;
+        let links: &Int64Array = named(&batch, "link_no")?;
+        places.extend((0..links.len()).filter(|row| persons.contains(&links.value(*row))).map(|row| offset + row));
+        offset += links.len();
+    }
+    let mut rows = Vec::with_capacity(places.len());
+    if places.is_empty() {
+        return Ok(rows);
+    }
+    for batch in group.read(Some(&COLUMNS), Some(&places))? {
+        let batch = batch?;
+        let keys = Keys::of(&batch)?;
+        let links: &Int64Array = named(&batch, "link_no")?;
+        let numbers: &StringArray = named(&batch, "insurer_no")?;
+        let acquired: &Date32Array = named(&batch, "acquired_on")?;
+        let lost: &Date32Array = named(&batch, "lost_on")?;
+        for row in 0..batch.num_rows() {
+            let cover = Cover {
+                link_no: links.value(row),
+                insurer_no: numbers.value(row).to_owned(),
+                acquired_on: from_days(acquired.value(row)),
+                lost_on: (!lost.is_null(row)).then(|| from_days(lost.value(row))),
+            };
+            rows.push(Stored { cover: Some(cover), ..keys.stored(row, group.rank) });
+        }
+    }
+    Ok(rows)
+}
+
+/// Rows of these keys, without what they say.
+fn keys_of(group: &Group, wanted: &HashSet<Key>) -> Result<Vec<Stored>> {
+    let mut rows = Vec::new();
+    for batch in group.read(Some(&KEY), None)? {
+        let batch = batch?;
+        let keys = Keys::of(&batch)?;
+        let stored = (0..batch.num_rows()).map(|row| keys.stored(row, group.rank));
+        rows.extend(stored.filter(|row| wanted.contains(&row.key)));
+    }
+    Ok(rows)
+}
+
+struct Keys<'b> {
+    codes: &'b StringArray,
+    members: &'b StringArray,
+    seqs: &'b Int64Array,
+    from: &'b TimestampMillisecondArray,
+    to: &'b TimestampMillisecondArray,
+}
+
+impl<'b> Keys<'b> {
+    fn of(batch: &'b RecordBatch) -> Result<Self> {
+        Ok(Self {
+            codes: named(batch, "insurer_code")?,
+            members: named(batch, "member_no")?,
+            seqs: named(batch, "coverage_seq")?,
+            from: named(batch, "recorded_from")?,
+            to: named(batch, "recorded_to")?,
+        })
+    }
+
+    fn stored(&self, row: usize, rank: usize) -> Stored {
+        let key = (self.codes.value(row).to_owned(), self.members.value(row).to_owned(), self.seqs.value(row));
+        let to = (!self.to.is_null(row)).then(|| self.to.value(row));
+        Stored { key, from: self.from.value(row), to, rank, cover: None }
+    }
+}
