@@ -4,8 +4,10 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use chrono::{NaiveDate, NaiveDateTime};
 use serde_json::json;
 use shikaku_pipeline::export::{self, Format};
+use shikaku_pipeline::inquire::certificate::Certificate;
 use shikaku_pipeline::inquire::{self, Request};
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::{Store, publish, rotate};
@@ -53,6 +55,9 @@ pub fn inquire(store: &Store, request: &Request, json: bool) -> Result<u8> {
         return Ok(0);
     }
     say!("{}", answer.message);
+    if let Some(certificate) = &answer.certificate {
+        certificate_facts(certificate);
+    }
     for shown in &answer.coverages {
         say!("保険者番号    {}", shown.insurer_no);
         let branch = shown.branch_no.as_deref().map(|b| format!(" 枝番 {b}")).unwrap_or_default();
@@ -64,6 +69,37 @@ pub fn inquire(store: &Store, request: &Request, json: bool) -> Result<u8> {
         say!("資格取得      {}{lost}", shown.acquired_on);
     }
     Ok(0)
+}
+
+/// The three facts that a certificate's state follows from.
+fn certificate_facts(own: &Certificate) {
+    let time = |at: Option<NaiveDateTime>| at.map(|at| at.to_string()).unwrap_or_default();
+    say!("有効性確認    {} ({})", own.validity.text(), own.at);
+    match &own.link {
+        Some(link) => {
+            let next = if link.superseded { " 更新済み" } else { "" };
+            say!("紐付          紐付番号 {}{next}", link.link_no);
+            let (file, record, from) = (&link.source_file, link.source_record, time(link.recorded_from));
+            say!("              記録 {from}  入力 {file} レコード {record}");
+        }
+        None => say!("紐付          なし"),
+    }
+    match &own.crl {
+        Some(set) => {
+            let stale = if set.stale { " (前回のまま)" } else { "" };
+            say!("失効情報      業務日 {} セット {} 実行 {}{stale}", set.business_date, set.set_id, &set.run_id[..12]);
+        }
+        None => say!("失効情報      なし"),
+    }
+    if let Some(entry) = &own.entry {
+        let reason = entry.reason.as_deref().unwrap_or("なし");
+        say!("失効          {} 理由 {reason} 初回掲載 {}", time(entry.revoked_at), show_date(entry.first_seen));
+        say!("              CRL番号 {} 発行者鍵 {}", entry.crl_number, entry.issuer_key_id);
+    }
+}
+
+fn show_date(date: Option<NaiveDate>) -> String {
+    date.map(|d| d.to_string()).unwrap_or_default()
 }
 
 pub fn export(store: &Store, table: &str, set: Option<i64>, format: Format, path: &Path, json: bool) -> Result<u8> {

@@ -138,7 +138,8 @@ enum Command {
     ///
     /// The request is a JSON file, or stdin, since arguments can be seen by every process: {"insurer_no": "…", "symbol": "…",
     /// "number": "…", "branch_no": "…", "birth_date": "YYYY-MM-DD"} or {"link_no": 1} or {"serial": "…"}, with "valid_on":
-    /// "YYYY-MM-DD" and, if wanted, "known_at": "YYYY-MM-DDTHH:MM:SS". The single options are for tests.
+    /// "YYYY-MM-DD" and, if wanted, "known_at": "YYYY-MM-DDTHH:MM:SS"; or {"serial": "…", "at": "YYYY-MM-DDTHH:MM:SS"} for the
+    /// state of a certificate at a moment. The single options are for tests.
     Inquire {
         /// JSON file with the request; `-` or nothing = stdin
         #[arg(value_name = "FILE")]
@@ -170,6 +171,9 @@ enum Command {
         /// As known just before this moment; a date = at its end
         #[arg(long, value_name = "YYYY-MM-DD[THH:MM:SS]", value_parser = parse_moment)]
         known_at: Option<NaiveDateTime>,
+        /// With --serial: state of the certificate just before this moment; a date = at its end
+        #[arg(long, value_name = "YYYY-MM-DD[THH:MM:SS]", value_parser = parse_moment)]
+        at: Option<NaiveDateTime>,
     },
     /// Write a table in clear; leaves an access record
     Export {
@@ -437,6 +441,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
             serial,
             valid_on,
             known_at,
+            at,
         } => {
             let own = Request {
                 insurer_no: insurer_no.clone(),
@@ -448,6 +453,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
                 serial: serial.clone(),
                 valid_on: *valid_on,
                 known_at: *known_at,
+                at: *at,
             };
             let request = if own == Request::default() { access::request(request.as_ref())? } else { own };
             access::inquire(&Store::open(config(arguments)?, outside::outside())?, &request, json)

@@ -39,4 +39,5 @@ mod simulation;
 // Against slow, obvious models.
 mod decision;
 mod linkage;
+mod linknights;
 mod model;

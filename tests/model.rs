@@ -72,10 +72,10 @@ struct Treatment {
 }
 
 /// SplitMix64.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -83,19 +83,19 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(n).unwrap()).unwrap()
     }
 
-    fn percent(&mut self, n: usize) -> bool {
+    pub fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
 
-    fn of<'v>(&mut self, values: &[&'v str]) -> &'v str {
+    pub fn of<'v>(&mut self, values: &[&'v str]) -> &'v str {
         values[self.below(values.len())]
     }
 
-    fn shuffle<T>(&mut self, values: &mut [T]) {
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for i in (1..values.len()).rev() {
             values.swap(i, self.below(i + 1));
         }
@@ -105,7 +105,7 @@ impl Dice {
 /// The insurers of every world: 市町村国保, 健保組合, 協会けんぽ, 後期高齢 in turn, two 保険者番号 each.
 const INSURERS: usize = 24;
 
-fn insurer(i: usize) -> (String, Insurer) {
+pub fn insurer(i: usize) -> (String, Insurer) {
     let (scheme, start) = [("06", "0013"), ("02", "0613"), ("01", "0113"), ("07", "3913")][i % 4];
     let numbers = vec![insurer_no(&format!("{start}{:03}", 2 * i)), insurer_no(&format!("{start}{:03}", 2 * i + 1))];
     // 市町村国保 submit as the prefecture.
@@ -491,7 +491,7 @@ impl std::fmt::Display for Plan {
 // ---- The pipeline, in process -------------------------------------------------------------------------------------
 
 /// A kill: leaves the process's hands off everything, without a message.
-struct Killed;
+pub struct Killed;
 
 /// `die_at`: how many steps of commits are survived.
 fn outside(die_at: u64) -> Outside {
@@ -505,15 +505,15 @@ fn outside(die_at: u64) -> Outside {
 }
 
 /// No commit has so many steps.
-const NEVER: u64 = 1 << 60;
+pub const NEVER: u64 = 1 << 60;
 
-fn temp_dir() -> TempDir {
+pub fn temp_dir() -> TempDir {
     // In memory where there is such a folder: flushing costs nothing there.
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
 }
 
-fn open(dir: &Path, die_at: u64) -> Store {
+pub fn open(dir: &Path, die_at: u64) -> Store {
     // Another test that starts a program holds a copy of every open file, locks too, until its child has begun.
     for _ in 0..200 {
         match Store::open_locked(Config::load(&dir.join("shikaku.toml"), None).unwrap(), outside(die_at)) {
@@ -525,7 +525,7 @@ fn open(dir: &Path, die_at: u64) -> Store {
 }
 
 /// A lake with the insurer master and nothing else.
-fn template() -> TempDir {
+pub fn template() -> TempDir {
     let dir = temp_dir();
     Store::init(&dir.path().join("shikaku.toml"), &dir.path().join("lake"), true, &outside(NEVER)).unwrap();
     let mut insurers =
@@ -549,7 +549,7 @@ fn template() -> TempDir {
     dir
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -563,7 +563,7 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// What `jobs/` does with a folder of the inbox; whether the run had something to complain of, none if nothing was done.
-fn run_job(
+pub fn run_job(
     store: &Store,
     job: &'static str,
     date: &str,
@@ -961,7 +961,7 @@ fn smallest(plan: Plan, treatment: Treatment, template: &Path, wrong: Wrong) -> 
     best
 }
 
-fn number(variable: &str, default: u64) -> u64 {
+pub fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 

@@ -3,7 +3,9 @@
 //! The states are those of 000 図「照会結果の表示パターン」 (sources/originals/000 L411–422). A look-up by card (記号・番号) speaks of
 //! that card's coverage alone: that a new one exists is said, whose it is never.
 
-use chrono::{NaiveDate, NaiveDateTime};
+pub mod certificate;
+
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use serde::{Deserialize, Serialize};
 use shikaku_schemas::tables;
 
@@ -20,6 +22,7 @@ use crate::masters::Masters;
 use crate::reroute::index::end_of_cover;
 use crate::store::Store;
 use crate::text::normal;
+use certificate::{Certificate, Validity};
 
 /// What is asked: exactly one of card, person and certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct Request {
     pub valid_on: Option<NaiveDate>,
     /// As known just before this moment; now if absent.
     pub known_at: Option<NaiveDateTime>,
+    /// State of the certificate just before this moment, and with it of its person; only with `serial`.
+    pub at: Option<NaiveDateTime>,
 }
 
 /// State of the eligibility asked for.
@@ -57,6 +62,12 @@ pub enum State {
     NotFound,
     /// 該当する者が複数
     Ambiguous,
+    /// 電子証明書が失効
+    CertificateRevoked,
+    /// 電子証明書が一時停止
+    CertificateSuspended,
+    /// 失効情報がなく、電子証明書を検証できない
+    CertificateUnverifiable,
 }
 
 /// A coverage as it is shown.
@@ -82,6 +93,9 @@ pub struct Answer {
     pub message: String,
     /// The coverage, or those of a person that cover the day, newest 資格取得日 first; when lost, the latest one.
     pub coverages: Vec<Shown>,
+    /// Facts about the certificate, when its state was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
 }
 
 /// A coverage with what decides.
@@ -113,10 +127,19 @@ impl Request {
         if by_card && (self.insurer_no.is_none() || self.number.is_none()) {
             return Err(Error::usage("a look-up by card needs insurer_no and number"));
         }
-        if self.valid_on.is_none() {
+        if self.at.is_some() && (self.serial.is_none() || self.known_at.is_some()) {
+            return Err(Error::usage("at goes with serial, and instead of known_at"));
+        }
+        if self.valid_on.is_none() && self.at.is_none() {
             return Err(Error::usage("valid_on (資格確認日) is missing"));
         }
         Ok(())
+    }
+
+    /// 資格確認日: that of the moment asked about, if no other is given.
+    fn day(&self) -> NaiveDate {
+        let moment = self.at.map(|at| (at - TimeDelta::milliseconds(1)).date());
+        self.valid_on.or(moment).unwrap_or_default()
     }
 }
 
@@ -134,19 +157,23 @@ pub fn answer(store: &Store, request: &Request) -> Result<Answer> {
     request.check()?;
     let reader = store.reader()?;
     // The loss-day rule of that moment too, so that an answer for the past stays what it was.
-    let masters = match request.known_at {
+    let known_at = request.at.or(request.known_at);
+    let masters = match known_at {
         Some(at) => Masters::known_before(store, at)?,
         None => Masters::load(&reader)?,
     };
-    let asked = Asked { reader: &reader, masters: &masters, config: &store.config, known_at: request.known_at };
-    let day = request.valid_on.unwrap_or_default();
-    match (request.link_no, &request.serial) {
-        (Some(link_no), _) => asked.by_person(link_no, day),
-        (None, Some(serial)) => match asked.person_of(serial)? {
+    let asked = Asked { reader: &reader, masters: &masters, config: &store.config, known_at };
+    let day = request.day();
+    match (request.link_no, &request.serial, request.at) {
+        (Some(link_no), ..) => asked.by_person(link_no, day),
+        (None, Some(serial), Some(at)) => {
+            asked.by_certificate(certificate::state(&reader, &store.ledger, serial, at)?, day)
+        }
+        (None, Some(serial), None) => match asked.person_of(serial)? {
             Some(link_no) => asked.by_person(link_no, day),
             None => Ok(told(State::NotFound, Vec::new())),
         },
-        (None, None) => asked.by_card(request, day),
+        (None, None, _) => asked.by_card(request, day),
     }
 }
 
@@ -158,8 +185,11 @@ fn told(state: State, coverages: Vec<Shown>) -> Answer {
         State::NotYet => "資格取得日前です。",
         State::NotFound => "該当する資格情報がありません。",
         State::Ambiguous => "該当する者が複数います。枝番または生年月日を指定してください。",
+        State::CertificateRevoked => "電子証明書が失効しています。",
+        State::CertificateSuspended => "電子証明書が一時停止されています。",
+        State::CertificateUnverifiable => "失効情報がないため、電子証明書の有効性を確認できません。",
     };
-    Answer { state, message: message.to_owned(), coverages }
+    Answer { state, message: message.to_owned(), coverages, certificate: None }
 }
 
 struct Asked<'a> {
@@ -246,6 +276,18 @@ impl Asked<'_> {
                 card_copay: text("card_copay"),
             },
         }
+    }
+
+    /// By certificate: what the online side would have said. It goes on to the person only with a valid one.
+    fn by_certificate(&self, certificate: Certificate, day: NaiveDate) -> Result<Answer> {
+        let answer = match (certificate.validity, &certificate.link) {
+            (Validity::Revoked, _) => told(State::CertificateRevoked, Vec::new()),
+            (Validity::Suspended, _) => told(State::CertificateSuspended, Vec::new()),
+            (Validity::Unverifiable, _) => told(State::CertificateUnverifiable, Vec::new()),
+            (Validity::Valid, Some(link)) => self.by_person(link.link_no, day)?,
+            (Validity::Valid, None) => told(State::NotFound, Vec::new()),
+        };
+        Ok(Answer { certificate: Some(certificate), ..answer })
     }
 
     /// By マイナンバーカード: what covers the day, else the latest that was lost.

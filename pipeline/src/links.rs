@@ -45,6 +45,11 @@ const MAX_NUMBER: usize = 100_000_000;
 
 /// Takes in link files and tries what waits; with no files it only tries.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
+    take_in_blocks(stage, inputs, night::BLOCK)
+}
+
+/// The same with blocks of that many serials, which bound its memory and change nothing.
+pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> Result<()> {
     stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
     let inspected = delimited::inspect_all(stage.store, inputs, &KINDS, &|_| Some(Encoding::Cp932))?;
@@ -68,12 +73,13 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     }
     for (pending, code) in links.settle() {
         // The record was accepted in its own night; its conflict is this run's (answers.md).
-        stage.reject(&pending.source.file, code, "error", 1);
+        let sha256 = digest_of(stage, &pending.source.file)?;
+        stage.reject(&sha256, code, "error", 1);
     }
     let files: Vec<FileOf> = persons.iter().filter_map(file_of).collect();
     let masters = Masters::load(&reader)?;
     let night = Night::new(stage, &reader, &masters, &links, &files);
-    night.run(stage, claims.finish()?, &mut |claim, verdict| {
+    night.run(stage, claims.finish()?, block, &mut |claim, verdict| {
         let line = usize::try_from(claim.line).unwrap_or(usize::MAX);
         if let Some(slot) = told.get_mut(claim.file).and_then(|lines: &mut Vec<Told>| lines.get_mut(line)) {
             *slot = Told::Verdict(verdict);
@@ -287,8 +293,8 @@ fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
         if check::worst(&findings) < Severity::Error {
             let source = Source { file: own.source_file.clone(), record: line.record, created: own.created };
             findings.extend(finding(match header.kind.as_str() {
-                "REQM" => links.request(line.first, line.number, &source),
-                "LNKR" => links.by_request(line.first, line.second, source),
+                "REQM" => links.request(request_no(line.first), line.number, &source),
+                "LNKR" => links.by_request(line.first, request_no(line.second), source),
                 _ => links.reissue(line.first, line.second, source),
             }));
         }
@@ -298,6 +304,20 @@ fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
     })?;
     outcome.result = result.finish();
     Ok(outcome)
+}
+
+/// 処理通番 is a number: leading zeros do not count.
+fn request_no(text: &str) -> &str {
+    let digits = text.trim_start_matches('0');
+    if digits.is_empty() { &text[text.len().saturating_sub(1)..] } else { digits }
+}
+
+/// Digest of the input that a `source_file` names: of this run, or of an earlier one.
+fn digest_of(stage: &Stage<'_>, source_file: &str) -> Result<String> {
+    match stage.inputs.iter().find(|i| i.sha256.starts_with(source_file)) {
+        Some(own) => Ok(own.sha256.clone()),
+        None => stage.store.ledger.input_digest(source_file),
+    }
 }
 
 fn finding(verdict: Verdict) -> Option<Finding> {

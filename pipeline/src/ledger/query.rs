@@ -157,6 +157,27 @@ impl Ledger {
             .collect())
     }
 
+    /// Published sets that wrote a table, oldest first: number, run, business date.
+    pub fn sets_of(&self, table: &str) -> Result<Vec<(i64, String, chrono::NaiveDate)>> {
+        let rows = self.text_rows(
+            "SELECT CAST(generation.set_id AS TEXT), run.run_id, business_date FROM generation \
+             JOIN run ON run.run_id = generation.run_id WHERE table_name = $1 AND status = 'published' \
+             ORDER BY generation.set_id",
+            &[table],
+        )?;
+        let date =
+            |cell: &Option<String>| text(cell).parse().map_err(|_| Error::integrity("a run has no business date"));
+        rows.iter().map(|r| Ok((number(&r[0]), text(&r[1]), date(&r[2])?))).collect()
+    }
+
+    /// Digest of the input that its first digits name; these themselves if it is unknown.
+    pub fn input_digest(&self, first_digits: &str) -> Result<String> {
+        let pattern = format!("{first_digits}%");
+        let rows =
+            self.text_rows("SELECT sha256 FROM run_input WHERE sha256 LIKE $1 ORDER BY sha256 LIMIT 1", &[&pattern])?;
+        Ok(rows.first().map_or_else(|| first_digits.to_owned(), |r| text(&r[0])))
+    }
+
     /// Newest committed set.
     pub fn last_set(&self) -> Result<i64> {
         let rows = self.text_rows("SELECT CAST(COALESCE(MAX(set_id), 0) AS TEXT) FROM generation", &[])?;

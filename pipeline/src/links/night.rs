@@ -20,7 +20,7 @@ use crate::sort::{Sorted, Sorter};
 use crate::store::Stage;
 
 /// Serials whose stored rows and insurers are looked up at once.
-const BLOCK: usize = 1 << 19;
+pub const BLOCK: usize = 1 << 19;
 /// Insurer of a person who has none or is unknown.
 pub const UNKNOWN_INSURER: &str = "99999999";
 
@@ -114,6 +114,7 @@ impl<'s, 'n> Night<'s, 'n> {
         mut self,
         stage: &mut Stage<'s>,
         mut claims: Sorted,
+        size: usize,
         told: &mut dyn FnMut(&Claim, Verdict),
     ) -> Result<()> {
         let touched = self.links.touched.iter().map(String::as_str);
@@ -122,7 +123,7 @@ impl<'s, 'n> Night<'s, 'n> {
         let mut next = next_claim(&mut claims)?;
         loop {
             let mut block: Vec<Vec<Claim>> = Vec::new();
-            while block.len() < BLOCK {
+            while block.len() < size.max(1) {
                 let Some(first) = next.take() else { break };
                 let mut own = vec![first];
                 next = next_claim(&mut claims)?;

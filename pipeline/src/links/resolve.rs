@@ -285,11 +285,14 @@ impl Links {
             Some(_) if self.leads_to(new, old) => return Verdict::Conflict("300204"),
             _ => {}
         }
-        // The serial may have come by LNKP before; then only the succession is new.
-        self.person(new, before.link_no, source, "LNKU");
         if let Some(state) = self.states.get_mut(old) {
             state.superseded_by = Some(new.to_owned());
+            // A row names the record that made it what it is.
+            state.file.clone_from(&source.file);
+            state.record = source.record;
         }
+        // The serial may have come by LNKP before; then only the succession is new.
+        self.person(new, before.link_no, source, "LNKU");
         self.touched.insert(old.to_owned());
         Verdict::Done
     }
