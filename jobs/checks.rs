@@ -6,11 +6,12 @@ use shikaku_pipeline::Result;
 use shikaku_pipeline::checklog;
 use shikaku_pipeline::store::commit::RunReport;
 
-use super::{Call, Job, due_inbox, take_in};
+use super::{Call, Days, Job, due_inbox, take_in};
 
 pub const JOB: Job = Job {
     name: "checks",
     inbox: Some("checks"),
+    days: Days::Every,
     needs: &[],
     reads: "CHK files",
     writes: "check_log, check_daily",

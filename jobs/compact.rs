@@ -9,11 +9,12 @@ use shikaku_pipeline::compact;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 
-use super::{Call, Due, Job, run as run_job};
+use super::{Call, Days, Due, Job, run as run_job};
 
 pub const JOB: Job = Job {
     name: "compact",
     inbox: None,
+    days: Days::Every,
     needs: &["links", "subscribers", "waiting-links", "crl"],
     reads: "history tables: base and deltas",
     writes: "history tables: a new base",

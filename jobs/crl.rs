@@ -16,11 +16,12 @@ use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::messages;
 
-use super::{Call, Due, Job, run as run_job};
+use super::{Call, Days, Due, Job, run as run_job};
 
 pub const JOB: Job = Job {
     name: "crl",
     inbox: Some("crl"),
+    days: Days::Every,
     needs: &[],
     reads: "a folder of RFC 5280 CRLs",
     writes: "revocation, revocation_history",

@@ -11,11 +11,12 @@ use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::time::BusinessDate;
 
-use super::{Call, Due, Job, month_of, reroute, run as run_job};
+use super::{Call, Days, Due, Job, month_of, reroute, run as run_job};
 
 pub const JOB: Job = Job {
     name: "fees",
     inbox: None,
+    days: Days::Every,
     needs: &["links", "checks"],
     reads: "check_daily, acquisition",
     writes: "fee, outbox/fees",

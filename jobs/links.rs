@@ -11,11 +11,12 @@ use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::time::BusinessDate;
 
-use super::{Call, Due, Job, due_inbox, run as run_job, take_in};
+use super::{Call, Days, Due, Job, due_inbox, run as run_job, take_in};
 
 pub const JOB: Job = Job {
     name: "links",
     inbox: Some("links"),
+    days: Days::Business,
     needs: &[],
     reads: "LNKP, LNKR, REQM, LNKU files",
     writes: "serial_link, pending_link, request_map, acquisition",
@@ -27,6 +28,7 @@ pub const JOB: Job = Job {
 pub const WAITING: Job = Job {
     name: "waiting-links",
     inbox: None,
+    days: Days::Every,
     needs: &["links"],
     reads: "pending_link, request_map",
     writes: "serial_link, pending_link, request_map, acquisition",

@@ -6,11 +6,12 @@ use shikaku_pipeline::Result;
 use shikaku_pipeline::masters;
 use shikaku_pipeline::store::commit::RunReport;
 
-use super::{Call, Job, due_inbox, take_in};
+use super::{Call, Days, Job, due_inbox, take_in};
 
 pub const JOB: Job = Job {
     name: "masters",
     inbox: Some("masters"),
+    days: Days::Every,
     needs: &[],
     reads: "insurers.csv, institutions.csv, holidays.csv, insurer_definitions.toml",
     writes: "insurer, institution, holiday, insurer_definition",

@@ -41,6 +41,8 @@ pub struct Job {
     pub name: &'static str,
     /// Folder of the inbox that it takes in.
     pub inbox: Option<&'static str>,
+    /// On which days input must come, where `schedule.due` names the folder.
+    pub days: Days,
     /// Jobs that must not have failed before it in the same night.
     pub needs: &'static [&'static str],
     pub reads: &'static str,
@@ -48,6 +50,14 @@ pub struct Job {
     /// Whether it is due in a night, and for what.
     pub due: fn(&Store, BusinessDate) -> Result<Option<Due>>,
     pub run: fn(&Call<'_>) -> Result<RunReport>,
+}
+
+/// Days on which input comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Days {
+    Every,
+    /// 開庁日: J-LIS legs (domain.md §2).
+    Business,
 }
 
 /// What a night gives a job.

@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use shikaku_pipeline::calendar::{self, Holidays};
 use shikaku_pipeline::ledger::query::RunStatus;
 use shikaku_pipeline::ledger::{Event, RunRow};
+use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::{Store, commit, publish, run_id};
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
+use shikaku_schemas::messages;
 
-use super::{Call, JOBS};
+use super::{Call, Days, JOBS};
 
 /// What became of one job.
 #[derive(Debug, serde::Serialize)]
 pub struct JobOutcome {
     pub job: &'static str,
-    /// done, rejections, unchanged, not_due, failed, skipped, absent.
+    /// done, rejections, unchanged, not_due, failed, skipped, absent; year_missing of the calendar.
     pub state: &'static str,
     pub report: Option<commit::RunReport>,
     pub error: Option<String>,
@@ -80,6 +83,7 @@ pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    night.jobs.extend(calendar_outcome(store, date)?);
     store.ledger.append(&[Event::RunPublished { run_id: run.run_id, at: store.now() }])?;
     publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
     Ok(night)
@@ -97,15 +101,19 @@ fn one(
         tracing::warn!(job = job.name, needs = need, "skipped: a job it needs failed");
         return ended("skipped", 0);
     }
+    let mut absent = false;
     let result = (job.due)(store, date).and_then(|due| match due {
-        None => Ok(None),
+        None => {
+            absent = is_absent(store, date, job)?;
+            Ok(None)
+        }
         Some(due) => {
             let call = Call { store, date, paths: due.paths, month: due.month, known_at: None, force };
             (job.run)(&call).map(Some)
         }
     });
     match result {
-        Ok(None) if is_absent(store, date, job) => {
+        Ok(None) if absent => {
             tracing::warn!(job = job.name, "nothing arrived though due");
             ended("absent", 3)
         }
@@ -126,12 +134,32 @@ fn one(
 }
 
 /// Whether something was due in this night and has come in none of its runs.
-fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> bool {
+fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> Result<bool> {
     let due = job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder));
-    let came = |runs: Vec<RunStatus>| {
-        runs.iter().any(|r| r.job == job.name && r.business_date == date.to_string() && r.status == "published")
+    if !due || (job.days == Days::Business && !calendar::is_business_day(date.0, &holidays(store)?)) {
+        return Ok(false);
+    }
+    let came = |r: &RunStatus| r.job == job.name && r.business_date == date.to_string() && r.status == "published";
+    Ok(!store.ledger.runs()?.iter().any(came))
+}
+
+fn holidays(store: &Store) -> Result<Holidays> {
+    Ok(Masters::load(&store.reader()?)?.holidays)
+}
+
+/// The calendar itself, where input is due on business days: a year that it lacks is an outcome of the night.
+fn calendar_outcome(store: &Store, date: BusinessDate) -> Result<Option<JobOutcome>> {
+    let dated = |job: &&super::Job| {
+        job.days == Days::Business && job.inbox.is_some_and(|f| store.config.schedule.due.iter().any(|d| d == f))
     };
-    due && !store.ledger.runs().is_ok_and(came)
+    if !JOBS.iter().any(|job| dated(&job)) {
+        return Ok(None);
+    }
+    Ok(calendar::missing_year(date.0, &holidays(store)?).map(|year| {
+        let error = format!("400303 {} ({year}年)", messages::of("400303").ja);
+        tracing::error!(year, "the holiday file does not reach this year");
+        JobOutcome { job: "calendar", state: "year_missing", report: None, error: Some(error), exit_code: 3 }
+    }))
 }
 
 /// Inside a night a configuration that a job cannot use is that job's failure.

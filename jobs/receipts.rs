@@ -6,11 +6,12 @@ use shikaku_pipeline::Result;
 use shikaku_pipeline::receipts;
 use shikaku_pipeline::store::commit::RunReport;
 
-use super::{Call, Job, due_inbox, take_in};
+use super::{Call, Days, Job, due_inbox, take_in};
 
 pub const JOB: Job = Job {
     name: "receipts",
     inbox: Some("receipts"),
+    days: Days::Every,
     needs: &[],
     reads: "UKE files",
     writes: "receipt",

@@ -13,11 +13,12 @@ use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::time::BusinessDate;
 
-use super::{Call, Due, Job, month_of, run as run_job};
+use super::{Call, Days, Due, Job, month_of, run as run_job};
 
 pub const JOB: Job = Job {
     name: "reroute",
     inbox: None,
+    days: Days::Every,
     needs: &["masters", "subscribers", "receipts"],
     reads: "landed receipts, coverage, member",
     writes: "reroute, outbox/reroute",

@@ -8,11 +8,12 @@ use shikaku_pipeline::Result;
 use shikaku_pipeline::stats;
 use shikaku_pipeline::store::commit::RunReport;
 
-use super::{Call, Job, fees, month_of, reroute, run as run_job};
+use super::{Call, Days, Job, fees, month_of, reroute, run as run_job};
 
 pub const JOB: Job = Job {
     name: "stats",
     inbox: None,
+    days: Days::Every,
     needs: &["masters", "checks"],
     reads: "check_daily, institution, insurer",
     writes: "stat, outbox/stats",

@@ -203,8 +203,12 @@ pub fn doctor(file: &Path, config: Config, json: bool) -> Result<u8> {
             check("unfinished runs", open == 0, format!("{open}; the next run finishes them"));
             let today = BusinessDate::of(outside::now()).0;
             let masters = Masters::load(&store.reader()?)?;
-            let covered = calendar::covers_next_year(today, &masters.holidays);
-            check("holidays", covered, "the coming year must be in the holiday file".to_owned());
+            let missing = calendar::missing_year(today, &masters.holidays);
+            let detail = missing.map_or_else(
+                || "the calendar reaches far enough".to_owned(),
+                |year| format!("{year} is not in the holiday file; take in the Cabinet Office's newest one"),
+            );
+            check("holidays", missing.is_none(), detail);
             check("insurers", !masters.insurers.is_empty(), format!("{} in the master", masters.insurers.len()));
         }
     }

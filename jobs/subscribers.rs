@@ -7,11 +7,12 @@ use shikaku_pipeline::Result;
 use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::store::commit::RunReport;
 
-use super::{Call, Job, due_inbox, take_in};
+use super::{Call, Days, Job, due_inbox, take_in};
 
 pub const JOB: Job = Job {
     name: "subscribers",
     inbox: Some("subscribers"),
+    days: Days::Every,
     needs: &["masters"],
     reads: "SUB files (CSV, XML)",
     writes: "member, coverage, outbox/link-status",

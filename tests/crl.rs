@@ -123,3 +123,110 @@ fn a_set_older_than_the_one_in_force_stays_in_the_inbox() {
     assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
     assert!(lake.path("inbox/crl/20261031/_DONE").exists());
 }
+
+/// A set that lacks a point, put in force by an operator.
+#[test]
+fn an_operator_lets_a_refused_set_pass_and_the_ledger_says_who_and_why() {
+    let lake = Lake::with_masters();
+    let accept = ["crl", "accept", "--reason", "dp0004 was closed", "--by", "operator 7"];
+    lake.run(&accept).exits(2);
+    ingest(&lake, &first(), "2026-10-30").exits(0);
+    let set = changed(&lake, &second(), "dp0004.crl", |b| b);
+    std::fs::remove_file(set.join("dp0004.crl")).unwrap();
+    ingest(&lake, &set, "2026-10-31").exits(3);
+    let status: serde_json::Value = serde_json::from_str(&lake.run(&["--json", "status"]).exits(0).stdout).unwrap();
+    assert_eq!(status["crl_stale"], true);
+    let refusals = status["crl_refusals"].as_object().unwrap();
+    assert!(refusals.iter().all(|(point, code)| point.contains("dp0004") && code == "400106"), "{refusals:?}");
+    // The files are gone from their folder: they are taken in from where they landed.
+    std::fs::remove_dir_all(&set).unwrap();
+    lake.run(&accept).exits(0);
+    let points = lake.column("revocation", "distribution_point");
+    assert!(!points.is_empty() && points.iter().all(|p| !p.contains("dp0004")));
+    assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
+    let said = lake.store().ledger.facts("crl_override").unwrap();
+    assert!(said.len() == 1 && said[0].1.contains("operator 7") && said[0].1.contains("dp0004 was closed"));
+    lake.run(&accept).exits(2);
+    lake.run(&["audit", "verify"]).exits(0);
+    // The next set is measured against this one: dp0004 is missed no more.
+    ingest(&lake, &set_without_dp0004(&lake), "2026-11-12").exits(0);
+}
+
+fn set_without_dp0004(lake: &Lake) -> PathBuf {
+    let set = changed(lake, &set("2026-11-12", "20261113"), "dp0001.crl", |b| b);
+    let _ = std::fs::remove_file(set.join("dp0004.crl"));
+    set
+}
+
+#[test]
+fn a_set_that_cannot_be_verified_is_never_let_pass() {
+    let lake = Lake::with_masters();
+    let set = changed(&lake, &first(), "dp0001.crl", |mut b| {
+        let last = b.len() - 1;
+        b[last] ^= 1;
+        b
+    });
+    ingest(&lake, &set, "2026-10-30").exits(3);
+    let done = lake.run(&["crl", "accept", "--reason", "hurry", "--by", "operator 7"]).exits(2);
+    assert!(done.stderr.contains("400102"), "{}", done.stderr);
+    assert!(lake.store().ledger.facts("crl_override").unwrap().is_empty());
+    assert!(lake.rows("revocation").is_empty());
+}
+
+#[test]
+fn the_set_in_force_and_the_one_before_it_are_kept() {
+    let lake = Lake::with_masters();
+    ingest(&lake, &first(), "2026-10-30").exits(0);
+    ingest(&lake, &second(), "2026-10-31").exits(0);
+    let generations = || std::fs::read_dir(lake.path("lake/revocation")).unwrap().flatten().map(|e| e.file_name());
+    let kept = || generations().filter(|n| n.to_str().unwrap().starts_with("gen=")).count();
+    assert_eq!(kept(), 2);
+    let set_of = |date: &str| {
+        let runs = lake.store().ledger.runs().unwrap();
+        runs.into_iter().find(|r| r.job == "crl" && r.business_date == date).unwrap().set_id.unwrap().to_string()
+    };
+    let before = lake.path("before.csv");
+    let export = |set: &str| lake.run(&["export", "revocation", "--generation", set, "-o", before.to_str().unwrap()]);
+    export(&set_of("2026-10-30")).exits(0);
+    ingest(&lake, &set("2026-11-12", "20261113"), "2026-11-12").exits(0);
+    assert_eq!(kept(), 2);
+    // What was removed is said to be gone, not shown as empty; its history stays.
+    assert!(export(&set_of("2026-10-30")).exits(2).stderr.contains("removed"));
+    assert!(lake.column("revocation_history", "first_seen").iter().any(|d| d == "2026-10-30"));
+    lake.run(&["audit", "verify"]).exits(0);
+    lake.run(&["views"]).exits(0);
+}
+
+#[test]
+fn a_certificate_is_told_by_its_link_the_set_and_the_entry_of_that_moment() {
+    let lake = Lake::with_masters();
+    let serials = |lake: &Lake| lake.column("revocation", "serial");
+    let ask = |serial: &str, at: &str| -> serde_json::Value {
+        let done = lake.run(&["--json", "inquire", "--serial", serial, "--at", at]).exits(0);
+        serde_json::from_str(&done.stdout).unwrap()
+    };
+    ingest(&lake, &first(), "2026-10-30").exits(0);
+    let before = serials(&lake);
+    ingest(&lake, &second(), "2026-10-31").exits(0);
+    let after = serials(&lake);
+    let left = before.iter().find(|s| !after.contains(s)).unwrap();
+    let came = after.iter().find(|s| !before.contains(s)).unwrap();
+    let link = crate::common::envelope("LNKP", "CHUKAN", 1, &[format!("D,1,{left},77")]);
+    lake.ingest("links", "l.csv", &link, "2026-10-31").exits(0);
+
+    assert_eq!(ask(left, "2026-10-30T12:00:00")["certificate"]["validity"], "unverifiable");
+    let listed = ask(left, "2026-10-31T12:00:00");
+    assert!(listed["state"].as_str().unwrap().starts_with("certificate_"), "{listed}");
+    assert_eq!(listed["certificate"]["crl"]["business_date"], "2026-10-30");
+    assert_eq!(listed["certificate"]["link"], serde_json::Value::Null);
+    // A day later it has left the list, and its person is known.
+    let lifted = ask(left, "2026-11-01T12:00:00");
+    assert_eq!((&lifted["certificate"]["validity"], &lifted["state"]), (&"valid".into(), &"not_found".into()));
+    assert_eq!(lifted["certificate"]["link"]["link_no"], 77);
+    assert_eq!(lifted["certificate"]["crl"]["stale"], false);
+    assert_eq!(ask(came, "2026-10-31T12:00:00")["certificate"]["validity"], "valid");
+    assert_ne!(ask(came, "2026-11-01T12:00:00")["certificate"]["validity"], "valid");
+    // Without a new set the old one answers, and says that it is old.
+    assert_eq!(ask(came, "2026-11-02T12:00:00")["certificate"]["crl"]["stale"], true);
+    lake.run(&["inquire", "--serial", came, "--at", "2026-11-01", "--known-at", "2026-11-01"]).exits(2);
+}

@@ -53,6 +53,32 @@ fn a_request_number_waits_for_its_person_and_is_not_kept_once_converted() {
     lake.ingest("links", "m", &file("REQM", 1, &["123456,9"]), "2026-10-31").exits(0);
     assert_eq!(links(&lake), ["a1=9>"]);
     assert!(lake.rows("pending_link").is_empty() && lake.rows("request_map").is_empty());
+    // Nor in an earlier generation, nor in a landed file: 処理通番 and person are nowhere side by side.
+    let mut files = std::collections::BTreeMap::new();
+    crate::common::read_all(&lake.path("lake"), &lake.path("lake"), &mut files);
+    let left = |part: &str| files.keys().filter(|f| f.starts_with(part) && !f.contains("_manifest")).count();
+    let kept = (left("pending_link/"), left("request_map/"), left("landing/"));
+    assert_eq!(kept, (1, 0, 0), "but for the generation that says that nothing waits: {:?}", files.keys());
+    lake.run(&["audit", "verify"]).exits(0);
+    // The same bytes again are known by their digest all the same.
+    let again = lake.ingest("links", "r", &file("LNKR", 1, &["a1,123456"]), "2026-11-01").exits(0);
+    assert!(again.stdout.contains("nothing"), "{}", again.stdout);
+}
+
+#[test]
+fn a_file_one_of_whose_rows_waits_stays_until_that_one_is_resolved() {
+    let lake = Lake::new();
+    lake.ingest("links", "r", &file("LNKR", 1, &["a1,1", "b2,2"]), D).exits(0);
+    lake.ingest("links", "m", &file("REQM", 1, &["1,9"]), "2026-10-31").exits(0);
+    let landed = || {
+        let mut files = std::collections::BTreeMap::new();
+        crate::common::read_all(&lake.path("lake/landing"), &lake.path("lake"), &mut files);
+        files.len()
+    };
+    assert_eq!((links(&lake), landed()), (vec!["a1=9>".to_owned()], 1));
+    lake.ingest("links", "m2", &file("REQM", 2, &["0002,9"]), "2026-11-01").exits(0);
+    assert_eq!((links(&lake).len(), landed()), (2, 0));
+    lake.run(&["audit", "verify"]).exits(0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod subscribers_oracle;
 // One file per job.
 mod checks;
 mod crl;
+mod crlfiles;
 mod init;
 mod inquire;
 

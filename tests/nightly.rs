@@ -126,3 +126,39 @@ fn log_lines_are_json_off_a_terminal_and_hold_no_personal_data() {
         }
     }
 }
+
+#[test]
+fn links_are_due_on_business_days_and_the_calendar_must_reach_the_coming_year() {
+    let lake = Lake::with_masters();
+    lake.set("due = []", "due = [\"links\"]");
+    let night = |date: &str| lake.run(&["--json", "nightly", "--date", date]);
+    // A Friday, a Saturday, 文化の日, and a day after it.
+    assert!(night("2026-10-30").exits(3).stdout.contains("absent"));
+    night("2026-10-31").exits(0);
+    night("2026-11-03").exits(0);
+    night("2026-11-04").exits(3);
+    // The sample's file ends with 2027.
+    let done = night("2027-03-01").exits(3);
+    assert!(done.stdout.contains("year_missing") && done.stdout.contains("2028"), "{}", done.stdout);
+    let doctor = lake.run(&["doctor"]);
+    assert!(doctor.stdout.contains("holidays"));
+}
+
+#[test]
+fn a_holiday_file_that_ends_too_early_is_refused_and_the_calendar_stays() {
+    let lake = Lake::with_masters();
+    let before = lake.rows("holiday");
+    let text = "国民の祝日・休日月日,国民の祝日・休日名称\r\n2026/11/23,勤労感謝の日\r\n";
+    let bytes = shikaku_pipeline::text::cp932::Encoding::Cp932.encode(text).unwrap();
+    let done = lake.ingest("masters", "syukujitsu.csv", &bytes, "2026-10-31").exits(3);
+    assert!(done.stdout.contains("400303"), "{}", done.stdout);
+    assert_eq!(lake.rows("holiday"), before);
+    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+}
+
+#[test]
+fn an_unknown_folder_in_schedule_due_is_a_fault_of_the_configuration() {
+    let lake = Lake::new();
+    lake.set("due = []", "due = [\"crls\"]");
+    assert!(lake.run(&["status"]).exits(2).stderr.contains("crls"));
+}

@@ -206,6 +206,9 @@ impl Default for RetentionSection {
     }
 }
 
+/// Folders of the inbox.
+pub const INBOX: [&str; 6] = ["subscribers", "links", "crl", "checks", "receipts", "masters"];
+
 /// The whole configuration with resolved paths.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -255,6 +258,12 @@ impl Config {
         }
         if sections.schedule.reroute_day > 28 || !(1..=28).contains(&sections.schedule.close_day) {
             return Err(Error::usage("schedule.reroute_day must be 0 to 28 and schedule.close_day 1 to 28"));
+        }
+        if let Some(unknown) = sections.schedule.due.iter().find(|d| !INBOX.contains(&d.as_str())) {
+            return Err(Error::usage(format!(
+                "schedule.due: no inbox folder {unknown}; there are {}",
+                INBOX.join(", ")
+            )));
         }
         let mut crl = sections.crl;
         let ca_texts: Vec<String> = crl.ca_files.iter().map(|p| p.display().to_string()).collect();

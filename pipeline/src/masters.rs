@@ -8,6 +8,7 @@ use shikaku_schemas::codes;
 use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::tables;
 
+use crate::calendar::{self, Holidays};
 use crate::check::field::Checker;
 use crate::check::{self, Finding, Value};
 use crate::config::{Config, LossDay};
@@ -177,7 +178,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             master::Opened::Rows { rows, .. } if rows.iter().flatten().any(|f| holds_my_number(f)) => {
                 Outcome::refused("900001")
             }
-            master::Opened::Rows { kind: Kind::Holidays, rows } => holidays(rows),
+            master::Opened::Rows { kind: Kind::Holidays, rows } => holidays(rows, stage.date.0),
             master::Opened::Rows { kind, rows } => checked_rows(kind, rows)?,
             master::Opened::Definitions(text) => definitions(text),
         };
@@ -315,7 +316,8 @@ fn cells(layout: &Layout, table: &str, values: &[Value<'_>]) -> Row {
         .collect()
 }
 
-fn holidays(rows: &[Vec<Vec<u8>>]) -> Outcome {
+/// A calendar that ends too early is refused: what it lacks would be taken for business days.
+fn holidays(rows: &[Vec<Vec<u8>>], today: NaiveDate) -> Outcome {
     let mut outcome = Outcome { read: count(rows.len()), ..Outcome::default() };
     let mut out = Vec::new();
     for fields in rows {
@@ -325,6 +327,10 @@ fn holidays(rows: &[Vec<Vec<u8>>]) -> Outcome {
             (Some(date), Some(name), 2) => out.push(vec![Cell::date(date), Cell::text(name)]),
             _ => outcome.code = Some("400302"),
         }
+    }
+    let known: Holidays = out.iter().filter_map(|row| Some((row[0].as_date()?, String::new()))).collect();
+    if outcome.code.is_none() && calendar::missing_year(today, &known).is_some() {
+        outcome.code = Some("400303");
     }
     if outcome.code.is_none() {
         outcome.rows = Some(("holiday", out));

@@ -90,14 +90,10 @@ pub struct Ca {
 pub fn load(path: &Path) -> Result<Ca> {
     let bytes = std::fs::read(path).at(path)?;
     let bad = |what: &str| Error::usage(format!("{}: {what}", path.display()));
-    let der = match super::pem::body(std::io::Cursor::new(bytes.clone()), "CERTIFICATE").at(path)? {
-        Some(mut body) => {
-            let mut der = Vec::new();
-            body.read_to_end(&mut der).map_err(|_| bad("the PEM text cannot be read"))?;
-            der
-        }
-        None => bytes,
-    };
+    let source = super::pem::der(bytes.as_slice(), "CERTIFICATE").at(path)?;
+    let mut der = Vec::new();
+    let mut source = source.ok_or_else(|| bad("is neither DER nor PEM"))?;
+    source.read_to_end(&mut der).map_err(|_| bad("the PEM text cannot be read"))?;
     let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| bad("is no X.509 certificate"))?;
     let spki = certificate.public_key().raw;
     let point = certificate.public_key().subject_public_key.data.as_ref();

@@ -2,14 +2,27 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use super::parse::SEQUENCE;
 use base64::engine::general_purpose::STANDARD;
 use base64::read::DecoderReader;
 
 /// Longest line that is looked at; a body may stand on one line all the same.
 const MAX_LINE: u64 = 4096;
 
+/// The DER of a file, whether it is DER or PEM; `None` = it is neither.
+pub fn der<'r>(mut source: impl Read + 'r, label: &str) -> io::Result<Option<Box<dyn Read + 'r>>> {
+    let mut first = [0; 1];
+    let n = source.read(&mut first)?;
+    let whole = io::Cursor::new(first[..n].to_vec()).chain(source);
+    // What we read is a SEQUENCE, which no text begins with.
+    if first == [SEQUENCE] {
+        return Ok(Some(Box::new(whole)));
+    }
+    Ok(body(whole, label)?.map(|body| -> Box<dyn Read + 'r> { Box::new(body) }))
+}
+
 /// The DER below the first `-----BEGIN <label>-----`; `None` = there is none.
-pub fn body<R: Read>(source: R, label: &str) -> io::Result<Option<impl Read>> {
+fn body<R: Read>(source: R, label: &str) -> io::Result<Option<impl Read + use<R>>> {
     let begin = format!("-----BEGIN {label}-----");
     let mut source = BufReader::with_capacity(1 << 16, source);
     let mut line = Vec::new();

@@ -1,7 +1,6 @@
 //! A night's set of CRLs: every one verified, compared with the set in force, taken whole or refused with reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -247,20 +246,10 @@ impl SetReader<'_, '_> {
     }
 }
 
-/// The DER of a CRL, whatever it came in.
 fn der(store: &Store, input: &Input) -> std::result::Result<Box<dyn std::io::Read>, Stop> {
-    let mut source = input.open(store).map_err(Stop::Own)?;
-    let mut first = [0; 1];
-    let n = source.read(&mut first).at(&input.path).map_err(Stop::Own)?;
-    let whole = Cursor::new(first[..n].to_vec()).chain(source);
-    // DER begins with a SEQUENCE; everything else can only be PEM.
-    if first == [parse::SEQUENCE] {
-        return Ok(Box::new(whole));
-    }
-    match pem::body(whole, "X509 CRL").at(&input.path).map_err(Stop::Own)? {
-        Some(body) => Ok(Box::new(body)),
-        None => Err(Malformed { code: "400101", what: "is neither DER nor PEM", offset: 0 }.into()),
-    }
+    let der = input.open(store).and_then(|source| pem::der(source, "X509 CRL").at(&input.path));
+    let neither = Malformed { code: "400101", what: "is neither DER nor PEM", offset: 0 };
+    der.map_err(Stop::Own)?.ok_or_else(|| neither.into())
 }
 
 fn claim<'i>(next: &AtomicUsize, inputs: &'i [Input]) -> Option<(usize, &'i Input)> {

@@ -75,7 +75,7 @@ impl Store {
         }
         std::fs::create_dir_all(&config.lake).at(&config.lake)?;
         let ledger = open_ledger(&config, true)?;
-        for kind in ["subscribers", "links", "crl", "checks", "receipts", "masters", "quarantine"] {
+        for kind in config::INBOX.into_iter().chain(["quarantine"]) {
             let dir = config.inbox.join(kind);
             std::fs::create_dir_all(&dir).at(&dir)?;
         }
