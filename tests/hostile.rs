@@ -17,13 +17,13 @@ use crate::common::{Sub, samples, sub_xml};
 
 /// A real file with a few bytes changed, cut out or put in.
 #[derive(Debug, Clone)]
-enum Edit {
+pub enum Edit {
     Set(usize, u8),
     Cut(usize, usize),
     Insert(usize, Vec<u8>),
 }
 
-fn edits() -> impl Strategy<Value = Vec<Edit>> {
+pub fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let byte =
         prop_oneof![Just(b','), Just(b'"'), Just(b'\n'), Just(0u8), Just(0x80), Just(0x30), Just(0xff), any::<u8>()];
     let edit = prop_oneof![
@@ -34,7 +34,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     proptest::collection::vec(edit, 1..6)
 }
 
-fn edited(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
+pub fn edited(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut out = bytes.to_vec();
     for edit in edits {
         let len = out.len().max(1);
@@ -192,7 +192,7 @@ fn for_as_long_as_asked() {
 }
 
 /// Resident memory in kB; 0 where the system does not say.
-fn resident() -> u64 {
+pub fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or("");
     line.split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)

@@ -33,6 +33,7 @@ mod rules;
 mod audit;
 mod crash;
 mod hostile;
+mod hostile_der;
 mod keys;
 mod postgres;
 mod simulation;

@@ -52,7 +52,8 @@ impl Batch {
             return Err(Error::failed("a record is too long to be sorted"));
         };
         let slot = Slot { prefix: prefix(record), start, length };
-        self.unsorted |= self.slots.last().is_some_and(|last| self.record(*last) > record);
+        self.unsorted |=
+            self.slots.last().is_some_and(|last| (last.prefix, self.record(*last)) > (slot.prefix, record));
         self.arena.extend_from_slice(record);
         self.slots.push(slot);
         Ok(())
@@ -61,6 +62,20 @@ impl Batch {
     fn record(&self, slot: Slot) -> &[u8] {
         let start = usize::try_from(slot.start).unwrap_or(usize::MAX);
         &self.arena[start..start + usize::from(slot.length)]
+    }
+
+    /// Takes over the records of another batch, which is empty afterwards.
+    fn append(&mut self, other: &mut Self) -> Result<()> {
+        let Ok(offset) = u32::try_from(self.arena.len()) else {
+            return Err(Error::failed("a run is too long to sort"));
+        };
+        let (last, first) = (self.slots.last(), other.slots.first());
+        let falls = last.zip(first).is_some_and(|(last, first)| self.record(*last) > other.record(*first));
+        self.unsorted |= other.unsorted || falls;
+        self.slots.extend(other.slots.iter().map(|slot| Slot { start: slot.start + offset, ..*slot }));
+        self.arena.append(&mut other.arena);
+        other.clear();
+        Ok(())
     }
 
     fn sort(&mut self) {
@@ -111,11 +126,8 @@ impl<'a> Sorter<'a> {
 
     /// Takes over records that were gathered apart; the batch is empty afterwards.
     pub fn absorb(&mut self, batch: &mut Batch) -> Result<()> {
-        for slot in &batch.slots {
-            self.push(batch.record(*slot))?;
-        }
-        batch.clear();
-        Ok(())
+        self.own.append(batch)?;
+        if self.own.size() >= self.budget { self.spill() } else { Ok(()) }
     }
 
     fn spill(&mut self) -> Result<()> {

@@ -92,13 +92,13 @@ fn read_all(dir: &Path, base: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> 
     Ok(())
 }
 
-/// Files below data-samples/ that the generator owns; `public/` holds real public files.
+/// Files below data-samples/ that the generator owns: `public/` holds real public files, `crl/` what its own script made.
 fn committed_samples() -> Result<Vec<PathBuf>, String> {
     let dir = root().join("data-samples");
     let mut files = BTreeMap::new();
     if dir.is_dir() {
         read_all(&dir, &dir, &mut files)?;
     }
-    let own = files.into_keys().filter(|p| !p.starts_with("public"));
+    let own = files.into_keys().filter(|p| !p.starts_with("public") && !p.starts_with("crl"));
     Ok(own.map(|p| Path::new("data-samples").join(p)).collect())
 }
