@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use chrono::NaiveDate;
@@ -100,12 +100,14 @@ pub fn write(
             .into_iter(),
         )?;
         written.changes.entries += 1;
-        while before.order(issuer, entry.serial) == Ordering::Less {
+        let mut order = before.order(issuer, entry.serial);
+        while order == Ordering::Less {
             written.changes.removed += 1;
             history.removed(before.key())?;
             before.advance()?;
+            order = before.order(issuer, entry.serial);
         }
-        if before.order(issuer, entry.serial) == Ordering::Greater {
+        if order == Ordering::Greater {
             written.changes.added += 1;
             history.listed(&entry)?;
         } else {
@@ -127,19 +129,31 @@ pub fn write(
     Ok(written)
 }
 
+/// Rows with their issuer, if it is the same for all.
+type Batch = (Option<Arc<str>>, RecordBatch);
+
 /// Columns of the set before.
 struct Block {
-    issuers: StringArray,
+    issuers: Issuers,
     serials: StringArray,
     revoked_at: TimestampMillisecondArray,
     reasons: StringArray,
     invalid_since: TimestampMillisecondArray,
 }
 
+/// One for the whole row group, as a rule; then the column need not be read.
+enum Issuers {
+    One(Arc<str>),
+    Each(StringArray),
+}
+
 impl Block {
-    fn of(batch: &RecordBatch) -> Result<Self> {
+    fn of((issuer, batch): &Batch) -> Result<Self> {
         Ok(Self {
-            issuers: named::<StringArray>(batch, "issuer_key_id")?.clone(),
+            issuers: match issuer {
+                Some(issuer) => Issuers::One(Arc::clone(issuer)),
+                None => Issuers::Each(named::<StringArray>(batch, "issuer_key_id")?.clone()),
+            },
             serials: named::<StringArray>(batch, "serial")?.clone(),
             revoked_at: named::<TimestampMillisecondArray>(batch, "revoked_at")?.clone(),
             reasons: named::<StringArray>(batch, "reason")?.clone(),
@@ -150,7 +164,7 @@ impl Block {
 
 /// Entries of the set before, read on a thread of its own.
 struct Previous {
-    batches: Receiver<Result<RecordBatch>>,
+    batches: Receiver<Result<Batch>>,
     block: Option<Block>,
     row: usize,
 }
@@ -186,12 +200,19 @@ impl Previous {
 
     /// 発行者鍵識別子 and serial; `None` when it has ended.
     fn key(&self) -> Option<(&str, &str)> {
-        self.block.as_ref().map(|block| (block.issuers.value(self.row), block.serials.value(self.row)))
+        self.block.as_ref().map(|block| {
+            let issuer = match &block.issuers {
+                Issuers::One(issuer) => issuer,
+                Issuers::Each(issuers) => issuers.value(self.row),
+            };
+            (issuer, block.serials.value(self.row))
+        })
     }
 
     /// How its entry stands to this key; after it when it has ended.
     fn order(&self, issuer: &str, serial: &str) -> Ordering {
-        self.key().map_or(Ordering::Greater, |key| key.cmp(&(issuer, serial)))
+        // Issuers are few and serials many: the serial decides, unless the issuers differ.
+        self.key().map_or(Ordering::Greater, |(i, s)| if i == issuer { s.cmp(serial) } else { i.cmp(issuer) })
     }
 
     fn says(&self, says: Says) -> bool {
@@ -206,10 +227,16 @@ impl Previous {
 }
 
 /// Hands out the batches of a row group; `None` when nobody takes them any more.
-fn read_group(group: &Group, send: &dyn Fn(Result<RecordBatch>) -> bool) -> Option<()> {
+fn read_group(group: &Group, send: &dyn Fn(Result<Batch>) -> bool) -> Option<()> {
     const COLUMNS: [&str; 5] = ["issuer_key_id", "serial", "revoked_at", "reason", "invalid_since"];
-    match group.read(Some(&COLUMNS), None) {
-        Ok(mut batches) => batches.all(|batch| send(batch.map_err(Error::from))).then_some(()),
+    let issuer: Option<Arc<str>> = group.only_value("issuer_key_id").map(Arc::from);
+    match group.read(Some(&COLUMNS[usize::from(issuer.is_some())..]), None) {
+        Ok(mut batches) => {
+            let mut pass = |batch: std::result::Result<RecordBatch, _>| {
+                send(batch.map(|batch| (issuer.clone(), batch)).map_err(Error::from))
+            };
+            batches.all(&mut pass).then_some(())
+        }
         Err(error) => send(Err(error)).then_some(()),
     }
 }

@@ -12,7 +12,7 @@ use super::row::{CellRef, arrow_schema};
 use crate::error::{Error, Result};
 
 enum Builder {
-    Text(StringBuilder),
+    Text(TextBuilder),
     Bytes(BinaryBuilder),
     Int(Int64Builder),
     Date(Date32Builder),
@@ -20,10 +20,49 @@ enum Builder {
     List(ListBuilder<Int32Builder>),
 }
 
+/// Text in runs of equal values, since many columns hardly change from row to row.
+struct TextBuilder {
+    done: StringBuilder,
+    /// The value of the newest run, and how often it is still to be written.
+    value: String,
+    run: usize,
+}
+
+impl TextBuilder {
+    fn new() -> Self {
+        Self { done: StringBuilder::new(), value: String::new(), run: 0 }
+    }
+
+    fn push(&mut self, text: &str) {
+        if self.run == 0 || self.value != text {
+            self.settle();
+            self.value.clear();
+            self.value.push_str(text);
+        }
+        self.run += 1;
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..std::mem::take(&mut self.run) {
+            self.done.append_value(&self.value);
+        }
+    }
+
+    fn null(&mut self) {
+        self.settle();
+        self.done.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        self.settle();
+        Arc::new(self.done.finish())
+    }
+}
+
 impl Builder {
     fn of(kind: ColumnType) -> Self {
         match kind {
-            ColumnType::String => Self::Text(StringBuilder::new()),
+            ColumnType::String => Self::Text(TextBuilder::new()),
             ColumnType::Binary => Self::Bytes(BinaryBuilder::new()),
             ColumnType::Int64 => Self::Int(Int64Builder::new()),
             ColumnType::Date => Self::Date(Date32Builder::new()),
@@ -35,8 +74,8 @@ impl Builder {
     /// False when the cell has another type.
     fn push(&mut self, cell: CellRef<'_>) -> bool {
         match (self, cell) {
-            (Self::Text(b), CellRef::Text(text)) => b.append_value(text),
-            (Self::Text(b), CellRef::Null) => b.append_null(),
+            (Self::Text(b), CellRef::Text(text)) => b.push(text),
+            (Self::Text(b), CellRef::Null) => b.null(),
             (Self::Bytes(b), CellRef::Bytes(bytes)) => b.append_value(bytes),
             (Self::Bytes(b), CellRef::Null) => b.append_null(),
             (Self::Int(b), CellRef::Int(n)) => b.append_value(n),
@@ -57,7 +96,7 @@ impl Builder {
 
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Text(b) => Arc::new(b.finish()),
+            Self::Text(b) => b.finish(),
             Self::Bytes(b) => Arc::new(b.finish()),
             Self::Int(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),

@@ -188,6 +188,22 @@ impl Group {
         }
     }
 
+    /// The value that all rows of the group have in a text column, if its statistics say so.
+    pub fn only_value(&self, column: &str) -> Option<String> {
+        let file = File::open(&self.path).ok()?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        let own = builder.metadata().row_group(self.index);
+        let converter = StatisticsConverter::try_new(column, builder.schema(), builder.parquet_schema()).ok()?;
+        let text = |array: parquet::errors::Result<Arc<dyn Array>>| {
+            let array = array.ok()?;
+            let texts = array.as_any().downcast_ref::<StringArray>()?;
+            (!texts.is_empty() && !texts.is_null(0)).then(|| texts.value(0).to_owned())
+        };
+        let nulls = converter.row_group_null_counts([own]).ok()?;
+        let (least, greatest) = (text(converter.row_group_mins([own]))?, text(converter.row_group_maxes([own]))?);
+        (least == greatest && nulls.value(0) == 0).then_some(least)
+    }
+
     fn keys_with(&self, column: &str, value: CellRef<'_>) -> Result<Vec<(String, String)>> {
         let mut keys = Vec::new();
         for batch in self.read(Some(&["insurer_code", "member_no", column]), None)? {

@@ -37,7 +37,7 @@ pub fn write(from: &Path, to: &Path, sealing: Option<Sealing<'_>>) -> Result<()>
 }
 
 fn compress<W: Write>(source: &mut impl Read, sink: W) -> io::Result<W> {
-    let mut encoder = zstd::Encoder::new(sink, 3)?;
+    let mut encoder = zstd::Encoder::new(sink, 1)?;
     io::copy(source, &mut encoder)?;
     encoder.finish()
 }
