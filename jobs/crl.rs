@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shikaku_pipeline::crl::{judge, set};
-use shikaku_pipeline::inbox::Input;
+use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::{Stage, Store, publish};
@@ -51,15 +51,9 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     if ignored > 0 {
         tracing::warn!(job = JOB.name, ignored, "files that are no .crl were ignored");
     }
-    let inbox = &call.store.config.inbox;
-    let inputs: Vec<Input> = files.iter().map(|f| Input::read(f, inbox)).collect::<Result<_>>()?;
-    let marks: Vec<Input> = call
-        .paths
-        .iter()
-        .map(|dir| dir.join("_DONE"))
-        .filter(|mark| mark.exists())
-        .map(|mark| Input::read(&mark, inbox))
-        .collect::<Result<_>>()?;
+    let inputs = inbox::read_all(call.store, &files)?;
+    let marks: Vec<PathBuf> = call.paths.iter().map(|dir| dir.join("_DONE")).filter(|mark| mark.exists()).collect();
+    let marks = inbox::read_all(call.store, &marks)?;
     let mut report = take_set(call, &inputs, |stage| {
         for name in call.paths.iter().filter_map(|dir| set::date_of(dir)) {
             stage.fact("crl", "newest_set", name);

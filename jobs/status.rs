@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::crl::listing::Changes;
-use shikaku_pipeline::lake::row::Cell;
+use shikaku_pipeline::lake::read::Reader;
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::time::BusinessDate;
@@ -26,11 +26,34 @@ struct Status {
     crl_refusals: BTreeMap<String, String>,
     /// Sets taken in, newest last: night#set → what changed against the set before.
     crl_changes: BTreeMap<String, Changes>,
-    waiting_links: usize,
-    waiting_links_old: usize,
+    /// Link records whose other half has not come.
+    waiting_links: Waiting,
+    /// 処理通番 whose serial has not come.
+    waiting_requests: Waiting,
     held_files: Vec<String>,
     late_months: Vec<String>,
     failed_runs: Vec<String>,
+}
+
+/// Records that wait, and since when.
+#[derive(Serialize)]
+struct Waiting {
+    records: usize,
+    oldest: Option<chrono::NaiveDate>,
+    /// Longer than `links.pending_warn_days`.
+    too_long: usize,
+}
+
+impl Waiting {
+    fn of(reader: &Reader, table: &str, today: Option<chrono::NaiveDate>, limit: i64) -> Result<Self> {
+        let table = tables::of(table);
+        let rows = reader.current(table)?;
+        let since: Vec<chrono::NaiveDate> =
+            rows.iter().filter_map(|row| row[table.at("first_seen")].as_date()).collect();
+        let days = |first: chrono::NaiveDate| today.map_or(0, |now| now.signed_duration_since(first).num_days());
+        let too_long = since.iter().filter(|first| days(**first) > limit).count();
+        Ok(Self { records: rows.len(), oldest: since.iter().min().copied(), too_long })
+    }
 }
 
 #[derive(Serialize)]
@@ -56,13 +79,10 @@ fn collect(store: &Store) -> Result<Status> {
             }
         })
         .collect();
-    let pending = reader.current(tables::of("pending_link"))?;
-    let first_seen = tables::of("pending_link").at("first_seen");
     let today = business_date.as_deref().and_then(|d| d.parse::<chrono::NaiveDate>().ok());
-    let old = pending.iter().filter(|row| {
-        let age = today.zip(row[first_seen].as_date()).map(|(now, first)| now.signed_duration_since(first).num_days());
-        row[first_seen] != Cell::Null && age.is_some_and(|days| days > store.config.links.pending_warn_days)
-    });
+    let limit = store.config.links.pending_warn_days;
+    let waiting_links = Waiting::of(&reader, "pending_link", today, limit)?;
+    let waiting_requests = Waiting::of(&reader, "request_map", today, limit)?;
     // A held file that was taken in later is no longer held.
     let inputs = store.ledger.inputs(None)?;
     let mut held: Vec<String> = inputs
@@ -83,8 +103,8 @@ fn collect(store: &Store) -> Result<Status> {
             None => BTreeMap::new(),
         },
         crl_changes: recent_changes(store)?,
-        waiting_links: pending.len(),
-        waiting_links_old: old.count(),
+        waiting_links,
+        waiting_requests,
         held_files: held,
         late_months: store
             .ledger
@@ -148,7 +168,10 @@ pub fn status(store: &Store, json: bool) -> Result<u8> {
             c.entries
         );
     }
-    say!("links waiting  {}, {} of them too long", status.waiting_links, status.waiting_links_old);
+    for (what, waiting) in [("links waiting ", &status.waiting_links), ("requests      ", &status.waiting_requests)] {
+        let oldest = waiting.oldest.map(|day| format!(", oldest of {day}")).unwrap_or_default();
+        say!("{what} {}{oldest}, {} of them too long", waiting.records, waiting.too_long);
+    }
     for file in &status.held_files {
         say!("held           {file} (shikaku release --origin … --receipt …)");
     }

@@ -151,13 +151,16 @@ pub struct Gathered {
     pub known: Vec<Input>,
 }
 
+/// Reads the digests of files, side by side.
+pub fn read_all(store: &Store, files: &[PathBuf]) -> Result<Vec<Input>> {
+    files.par_iter().map(|path| Input::read(path, &store.config.inbox)).collect()
+}
+
 /// Reads the digests of all files below the paths. New inputs come in digest order, so that arrival does not show.
 pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
     let mut gathered = Gathered { new: Vec::new(), known: Vec::new() };
     let found = files(paths)?;
-    let read: Vec<Input> =
-        found.par_iter().map(|path| Input::read(path, &store.config.inbox)).collect::<Result<_>>()?;
-    for input in read {
+    for input in read_all(store, &found)? {
         let twice = gathered.new.iter().any(|i| i.sha256 == input.sha256);
         let into =
             if twice || store.ledger.is_known_input(&input.sha256)? { &mut gathered.known } else { &mut gathered.new };

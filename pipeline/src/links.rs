@@ -82,7 +82,7 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
     night.run(stage, claims.finish()?, block, &mut |claim, verdict| {
         let line = usize::try_from(claim.line).unwrap_or(usize::MAX);
         if let Some(slot) = told.get_mut(claim.file).and_then(|lines: &mut Vec<Told>| lines.get_mut(line)) {
-            *slot = Told::Verdict(verdict);
+            *slot = Told::of(verdict);
         }
     })?;
     for (file, told) in persons.iter().zip(told) {
@@ -165,14 +165,35 @@ fn load(stage: &Stage<'_>, reader: &Reader, bound: &BTreeSet<String>) -> Result<
     Ok(links)
 }
 
-/// What became of a line of an LNKP file.
+/// What became of a line of an LNKP file; one byte, for a nation's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// It did not pass its checks.
     Unfit,
     /// It stands among the claims.
     Sorted,
-    Verdict(Verdict),
+    Done,
+    Known,
+    OfAnother,
+}
+
+impl Told {
+    fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Done | Verdict::Waits => Self::Done,
+            Verdict::Known => Self::Known,
+            Verdict::Conflict(_) => Self::OfAnother,
+        }
+    }
+
+    fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Unfit | Self::Sorted => None,
+            Self::Done => Some(Verdict::Done),
+            Self::Known => Some(Verdict::Known),
+            Self::OfAnother => Some(resolve::OF_ANOTHER),
+        }
+    }
 }
 
 /// Record numbers of one file, to find the one that comes twice.
@@ -254,7 +275,7 @@ fn claim_file(
             Told::Unfit
         } else if bound.contains(line.first) {
             let source = Source { file: own.source_file.clone(), record: line.record, created: own.created };
-            Told::Verdict(links.person(line.first, line.number, source, "LNKP"))
+            Told::of(links.person(line.first, line.number, source, "LNKP"))
         } else {
             let (serial, link_no) = (line.first.to_owned(), line.number);
             Claim { serial, file: number, line: at, link_no, record: line.record }.push_to(claims)?;
@@ -272,10 +293,10 @@ fn answer_claims(file: &Checked, told: &[Told]) -> Result<Outcome> {
     let mut told = told.iter();
     each_line(file, &mut |_, mut findings, line| {
         match told.next() {
-            Some(Told::Verdict(verdict)) => findings.extend(finding(*verdict)),
             Some(Told::Unfit) => {}
+            Some(told) if told.verdict().is_some() => findings.extend(told.verdict().and_then(finding)),
             // Guarantee 2: no record without an answer.
-            Some(Told::Sorted) | None => return Err(Error::failed("a link record was not judged")),
+            _ => return Err(Error::failed("a link record was not judged")),
         }
         result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings);
         outcome.count(&findings);

@@ -123,12 +123,15 @@ pub enum Verdict {
     Conflict(&'static str),
 }
 
+/// The one conflict that a claim on a serial can meet: it is already held by another person.
+pub const OF_ANOTHER: Verdict = Verdict::Conflict("300202");
+
 /// What a claim on a serial comes to: first come holds it, for ever.
 pub fn claim(holder: Option<i64>, link_no: i64) -> Verdict {
     match holder {
         None => Verdict::Done,
         Some(holder) if holder == link_no => Verdict::Known,
-        Some(_) => Verdict::Conflict("300202"),
+        Some(_) => OF_ANOTHER,
     }
 }
 
@@ -281,7 +284,7 @@ impl Links {
             None => {}
         }
         match self.states.get(new) {
-            Some(own) if own.link_no != before.link_no => return Verdict::Conflict("300202"),
+            Some(own) if own.link_no != before.link_no => return OF_ANOTHER,
             Some(_) if self.leads_to(new, old) => return Verdict::Conflict("300204"),
             _ => {}
         }

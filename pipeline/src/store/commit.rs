@@ -65,6 +65,8 @@ pub struct Stage<'s> {
     pub facts: Vec<(String, String, String)>,
     moves: Vec<Move>,
     removals: Vec<String>,
+    /// Staged files that are not yet flushed to disk.
+    unflushed: Vec<PathBuf>,
 }
 
 /// Whether a run is to be done.
@@ -121,6 +123,7 @@ impl Store {
             facts: Vec::new(),
             moves: Vec::new(),
             removals: Vec::new(),
+            unflushed: Vec::new(),
         })))
     }
 
@@ -236,7 +239,8 @@ impl<'s> Stage<'s> {
             .ok_or_else(|| Error::failed("no free name in the outbox"))?;
         let path = path.as_str();
         let staged = self.dir.join("outbox").join(path);
-        create_synced(&staged, bytes)?;
+        create(&staged, bytes)?;
+        self.unflushed.push(staged);
         self.outputs.push(OutputRow {
             path: format!("outbox/{path}"),
             sha256: digest::sha256(bytes),
@@ -270,6 +274,7 @@ impl<'s> Stage<'s> {
         if let Some(output) = landed.output
             && !self.outputs.iter().any(|o| o.path == output.path)
         {
+            self.unflushed.push(self.dir.join(&output.path));
             self.outputs.push(output);
         }
         self.release(input);
@@ -336,6 +341,7 @@ impl<'s> Stage<'s> {
         if self.generations.iter().any(|g| tables::of(&g.table).layering == Layering::History) {
             self.fact("state", "history_date", self.date.to_string());
         }
+        sync_files(&self.unflushed)?;
         sync_tree(&self.dir)?;
         let store = self.store;
         (store.outside.step)("staged");
@@ -440,15 +446,25 @@ fn create_dirs_of(path: &Path) -> Result<()> {
     std::fs::create_dir_all(parent).at(parent)
 }
 
-fn create_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write as _;
     create_dirs_of(path)?;
-    let mut file = std::fs::File::create_new(path).at(path)?;
-    file.write_all(bytes).at(path)?;
-    file.sync_all().at(path)
+    std::fs::File::create_new(path).at(path)?.write_all(bytes).at(path)
 }
 
-/// Flushes every folder below the stage; its files are flushed as they are written.
+/// Flushes many small files: on more threads than cores, since each waits for the disk.
+fn sync_files(files: &[PathBuf]) -> Result<()> {
+    const THREADS: usize = 16;
+    let flush = |own: &[PathBuf]| own.iter().try_for_each(|f| std::fs::File::open(f).at(f)?.sync_all().at(f));
+    std::thread::scope(|scope| {
+        let shares = files.chunks(files.len().div_ceil(THREADS).max(1));
+        let threads: Vec<_> = shares.map(|own| scope.spawn(move || flush(own))).collect();
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended.map(|end| end.unwrap_or_else(|_| Err(Error::failed("a file could not be flushed")))).collect()
+    })
+}
+
+/// Flushes every folder below the stage; files of tables are flushed as they are finished.
 fn sync_tree(dir: &Path) -> Result<()> {
     for entry in std::fs::read_dir(dir).at(dir)? {
         let path = entry.at(dir)?.path();

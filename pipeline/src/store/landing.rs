@@ -22,18 +22,18 @@ pub fn place(sha256: &str, sealed: bool) -> String {
     format!("landing/{}/{sha256}.zst{}", &sha256[..2], if sealed { ".sealed" } else { "" })
 }
 
-/// Copies `from` into its landed form at `to`.
+/// Copies `from` into its landed form at `to`; flushing it is the caller's.
 pub fn write(from: &Path, to: &Path, sealing: Option<Sealing<'_>>) -> Result<()> {
     let mut source = File::open(from).at(from)?;
     let file = File::create(to).at(to)?;
-    let file = match sealing {
-        None => compress(&mut source, file).at(to)?,
+    match sealing {
+        None => drop(compress(&mut source, file).at(to)?),
         Some(sealing) => {
             let sealer = Sealer::new(file, sealing)?;
-            compress(&mut source, sealer).at(to)?.finish().at(to)?
+            compress(&mut source, sealer).at(to)?.finish().at(to)?;
         }
-    };
-    file.sync_all().at(to)
+    }
+    Ok(())
 }
 
 fn compress<W: Write>(source: &mut impl Read, sink: W) -> io::Result<W> {

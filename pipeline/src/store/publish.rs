@@ -3,7 +3,7 @@
 //! After each step holds: a reader that follows the ledger sees the old state until `run_published` is in the chain; a
 //! folder or file stands at its final place whole or not at all; an inbox file goes only when its bytes have landed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,18 +24,14 @@ pub fn staging(lake: &Path) -> PathBuf {
 /// Publishes one committed run; `head` is the hash of its commit event.
 pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
     let stage = staging(&store.config.lake).join(&committed.run_id);
-    for generation in &committed.generations {
-        let path = format!("lake/{}", generation.dir);
-        place(store, &stage, &path)?;
-    }
+    let folders: Vec<String> = committed.generations.iter().map(|g| format!("lake/{}", g.dir)).collect();
+    place(store, &stage, folders.iter().map(String::as_str))?;
     (store.outside.step)("tables");
     for (path, text) in manifests(committed, head)? {
         write_whole(&store.config.lake.join(path), text.as_bytes())?;
     }
     (store.outside.step)("manifests");
-    for output in committed.outputs.iter().filter(|o| o.table_name.is_none()) {
-        place(store, &stage, &output.path)?;
-    }
+    place(store, &stage, committed.outputs.iter().filter(|o| o.table_name.is_none()).map(|o| o.path.as_str()))?;
     (store.outside.step)("files");
     for step in &committed.moves {
         move_inbox(&store.config.inbox, &step.from, &step.sha256, step.to.as_deref())?;
@@ -70,23 +66,25 @@ pub fn recover(store: &Store) -> Result<()> {
     write_head(&store.config.lake, &store.ledger, store.keys.as_deref())
 }
 
-/// Renames a staged file or folder to its final place; does nothing when that was done before.
-fn place(store: &Store, stage: &Path, path: &str) -> Result<()> {
-    let (from, to) = (stage.join(path), store.resolve(path));
-    if from.exists() {
-        let parent = to.parent().unwrap_or(&to);
-        create_dirs(parent)?;
-        if to.is_dir() {
-            return Err(Error::integrity(format!("{} stands where a new generation belongs", to.display())));
+/// Renames staged files or folders to their final places, and flushes the folders these lie in once each; what was placed
+/// before stays.
+fn place<'p>(store: &Store, stage: &Path, paths: impl Iterator<Item = &'p str>) -> Result<()> {
+    let mut parents = BTreeSet::new();
+    for path in paths {
+        let (from, to) = (stage.join(path), store.resolve(path));
+        if from.exists() {
+            let parent = to.parent().unwrap_or(&to).to_owned();
+            create_dirs(&parent)?;
+            if to.is_dir() {
+                return Err(Error::integrity(format!("{} stands where a new generation belongs", to.display())));
+            }
+            std::fs::rename(&from, &to).at(&to)?;
+            parents.insert(parent);
+        } else if !to.exists() {
+            return Err(Error::integrity(format!("{} is neither staged nor published", to.display())));
         }
-        std::fs::rename(&from, &to).at(&to)?;
-        return sync_dir(parent);
     }
-    if to.exists() {
-        Ok(())
-    } else {
-        Err(Error::integrity(format!("{} is neither staged nor published", to.display())))
-    }
+    parents.iter().try_for_each(|parent| sync_dir(parent))
 }
 
 /// Removes what a published run superseded for good. Last of all, so that no reader of the set before it is cut off by a kill.
