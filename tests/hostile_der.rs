@@ -120,7 +120,7 @@ fn taken(bytes: &[u8]) -> Option<Header> {
     let mut record = Vec::new();
     let read = parse::read(source, cas(), |_, entry| {
         entries::pack(&entry, 1, 2, &mut record)?;
-        let own = entries::unpack(&record).expect("what was packed can be read");
+        let own = entries::unpack(&record).unwrap();
         assert_eq!(own.serial, parse::serial_text(entry.serial));
         Ok(())
     });

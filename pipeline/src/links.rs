@@ -233,8 +233,11 @@ struct Line<'v> {
     number: i64,
 }
 
-/// Goes through a file; `take` is given what is wrong with each line, and its values if nothing is.
-fn each_line(file: &Checked, take: &mut dyn FnMut(u64, Vec<Finding>, &Line<'_>) -> Result<()>) -> Result<()> {
+/// What is told of each line: its place, what is wrong with it, its values.
+type Take<'t> = dyn FnMut(u64, Vec<Finding>, &Line<'_>) -> Result<()> + 't;
+
+/// Goes through a file line by line.
+fn each_line(file: &Checked, take: &mut Take<'_>) -> Result<()> {
     let Some(header) = &file.header else { return Ok(()) };
     let layout = layout::of(&header.kind);
     let checker = Checker::new(Context::plain(layout, file.encoding, header.created));

@@ -2,19 +2,18 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use arrow::array::{Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use chrono::NaiveDate;
 use shikaku_schemas::tables::{self, Table};
 
 use super::entries::{Listed, Says, push_says, read_says, unpack};
+use super::previous::Previous;
 use crate::error::{Error, Result};
 use crate::lake::history::{Columns, night_rows};
 use crate::lake::layer;
 use crate::lake::lookup;
-use crate::lake::read::{Group, Reader, named};
+use crate::lake::read::Reader;
 use crate::lake::row::{Cell, CellRef, Row};
 use crate::lake::write::TableWriter;
 use crate::sort::{Sorted, Sorter};
@@ -51,7 +50,7 @@ pub struct Written {
 }
 
 /// reasonCode as it stands in the tables.
-fn reason_text(reason: u8) -> &'static str {
+pub fn reason_text(reason: u8) -> &'static str {
     static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(|n| n.to_string()).collect());
     TEXTS.get(usize::from(reason)).map_or("", String::as_str)
 }
@@ -127,118 +126,6 @@ pub fn write(
     stage.keep_newest(table, stage.store.config.retention.kept_crl_generations())?;
     history.finish(stage, &reader)?;
     Ok(written)
-}
-
-/// Rows with their issuer, if it is the same for all.
-type Batch = (Option<Arc<str>>, RecordBatch);
-
-/// Columns of the set before.
-struct Block {
-    issuers: Issuers,
-    serials: StringArray,
-    revoked_at: TimestampMillisecondArray,
-    reasons: StringArray,
-    invalid_since: TimestampMillisecondArray,
-}
-
-/// One for the whole row group, as a rule; then the column need not be read.
-enum Issuers {
-    One(Arc<str>),
-    Each(StringArray),
-}
-
-impl Block {
-    fn of((issuer, batch): &Batch) -> Result<Self> {
-        Ok(Self {
-            issuers: match issuer {
-                Some(issuer) => Issuers::One(Arc::clone(issuer)),
-                None => Issuers::Each(named::<StringArray>(batch, "issuer_key_id")?.clone()),
-            },
-            serials: named::<StringArray>(batch, "serial")?.clone(),
-            revoked_at: named::<TimestampMillisecondArray>(batch, "revoked_at")?.clone(),
-            reasons: named::<StringArray>(batch, "reason")?.clone(),
-            invalid_since: named::<TimestampMillisecondArray>(batch, "invalid_since")?.clone(),
-        })
-    }
-}
-
-/// Entries of the set before, read on a thread of its own.
-struct Previous {
-    batches: Receiver<Result<Batch>>,
-    block: Option<Block>,
-    row: usize,
-}
-
-impl Previous {
-    fn open(reader: &Reader, table: &'static Table) -> Result<Self> {
-        let groups = reader.groups(table, None)?;
-        let (sender, batches) = sync_channel(4);
-        std::thread::spawn(move || {
-            // Whoever reads may have stopped; then nobody misses the rest.
-            let _ = groups.iter().try_for_each(|group| read_group(group, &|batch| sender.send(batch).is_ok()));
-        });
-        let mut own = Self { batches, block: None, row: 0 };
-        own.settle()?;
-        Ok(own)
-    }
-
-    /// Moves on to a block that has a row left.
-    fn settle(&mut self) -> Result<()> {
-        while self.block.as_ref().is_none_or(|block| self.row >= block.serials.len()) {
-            self.row = 0;
-            self.block = None;
-            let Ok(batch) = self.batches.recv() else { break };
-            self.block = Some(Block::of(&batch?)?);
-        }
-        Ok(())
-    }
-
-    fn advance(&mut self) -> Result<()> {
-        self.row += 1;
-        self.settle()
-    }
-
-    /// 発行者鍵識別子 and serial; `None` when it has ended.
-    fn key(&self) -> Option<(&str, &str)> {
-        self.block.as_ref().map(|block| {
-            let issuer = match &block.issuers {
-                Issuers::One(issuer) => issuer,
-                Issuers::Each(issuers) => issuers.value(self.row),
-            };
-            (issuer, block.serials.value(self.row))
-        })
-    }
-
-    /// How its entry stands to this key; after it when it has ended.
-    fn order(&self, issuer: &str, serial: &str) -> Ordering {
-        // Issuers are few and serials many: the serial decides, unless the issuers differ.
-        self.key().map_or(Ordering::Greater, |(i, s)| if i == issuer { s.cmp(serial) } else { i.cmp(issuer) })
-    }
-
-    fn says(&self, says: Says) -> bool {
-        let time = |a: &TimestampMillisecondArray| (!a.is_null(self.row)).then(|| a.value(self.row));
-        let reason = |a: &StringArray| !a.is_null(self.row) && Some(a.value(self.row)) == says.reason.map(reason_text);
-        self.block.as_ref().is_some_and(|block| {
-            time(&block.revoked_at) == Some(says.revoked_at)
-                && (reason(&block.reasons) || (says.reason.is_none() && block.reasons.is_null(self.row)))
-                && time(&block.invalid_since) == says.invalid_since
-        })
-    }
-}
-
-/// Hands out the batches of a row group; `None` when nobody takes them any more.
-fn read_group(group: &Group, send: &dyn Fn(Result<Batch>) -> bool) -> Option<()> {
-    const COLUMNS: [&str; 5] = ["issuer_key_id", "serial", "revoked_at", "reason", "invalid_since"];
-    let issuer: Option<Arc<str>> = group.only_value("issuer_key_id").map(Arc::from);
-    match group.read(Some(&COLUMNS[usize::from(issuer.is_some())..]), None) {
-        Ok(mut batches) => {
-            let mut pass = |batch: std::result::Result<RecordBatch, _>| {
-                send(batch.map(|batch| (issuer.clone(), batch)).map_err(Error::from))
-            };
-            batches.all(&mut pass).then_some(())
-        }
-        Err(error) => send(Err(error)).then_some(()),
-    }
 }
 
 /// The delta of `revocation_history`. What changed is gathered in order, since the rows that it replaces must be looked up;

@@ -9,4 +9,5 @@ pub mod listing;
 pub mod oddity;
 pub mod parse;
 pub mod pem;
+pub mod previous;
 pub mod set;

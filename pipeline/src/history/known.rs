@@ -12,6 +12,7 @@ use shikaku_schemas::tables::Table;
 use super::apply::MemberState;
 use super::image::{Body, State, Target};
 use crate::error::{Error, Result};
+use crate::lake::history::{Narrow, resolve_narrow};
 use crate::lake::read::{Group, Prune, Reader, named};
 use crate::lake::row::{Cell, Row, from_batch};
 
@@ -197,21 +198,24 @@ fn parse_member(text: &str) -> Result<MemberNo> {
     text.parse().map_err(|_| Error::integrity("a stored 被保険者枝番 is no number"))
 }
 
-/// Rows that count, in (insurer, member, seq, recorded_from) order, each ending where the next one of its key begins: the
-/// rules of [`crate::lake::history`] on narrow rows.
+impl Narrow for Found {
+    fn same_key(&self, other: &Self) -> bool {
+        (self.insurer, self.member, self.seq) == (other.insurer, other.member, other.seq)
+    }
+
+    fn from(&self) -> i64 {
+        self.from
+    }
+
+    fn to(&mut self) -> &mut Option<i64> {
+        &mut self.to
+    }
+}
+
+/// Rows that count, in (insurer, member, seq, recorded_from) order.
 fn resolve(mut found: Vec<Found>) -> Vec<Found> {
     found.par_sort_unstable_by_key(|f| (f.insurer, f.member, f.seq, f.from, std::cmp::Reverse(f.place.rank)));
-    found.dedup_by_key(|f| (f.insurer, f.member, f.seq, f.from));
-    found.retain(|f| f.to != Some(f.from));
-    for index in 1..found.len() {
-        let (before, after) = found.split_at_mut(index);
-        let (Some(own), Some(next)) = (before.last_mut(), after.first()) else { continue };
-        if (own.insurer, own.member, own.seq) == (next.insurer, next.member, next.seq)
-            && own.to.is_none_or(|to| to > next.from)
-        {
-            own.to = Some(next.from);
-        }
-    }
+    resolve_narrow(&mut found);
     found
 }
 

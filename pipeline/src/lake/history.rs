@@ -131,6 +131,32 @@ impl Iterator for HistoryScan {
     }
 }
 
+/// A stored row of which little more than its key and recorded times was read.
+pub trait Narrow {
+    fn same_key(&self, other: &Self) -> bool;
+    /// `recorded_from` in milliseconds.
+    fn from(&self) -> i64;
+    /// `recorded_to`.
+    fn to(&mut self) -> &mut Option<i64>;
+}
+
+/// The rules of a [`HistoryScan`] on narrow rows in the order of key, `recorded_from`, newest generation first: what is left
+/// are the rows that count, each ending where the next one of its key begins.
+pub fn resolve_narrow<R: Narrow>(rows: &mut Vec<R>) {
+    rows.dedup_by(|b, a| a.same_key(b) && a.from() == b.from());
+    rows.retain_mut(|row| {
+        let from = row.from();
+        *row.to() != Some(from)
+    });
+    for index in 1..rows.len() {
+        let (before, after) = rows.split_at_mut(index);
+        let (Some(own), Some(next)) = (before.last_mut(), after.first()) else { continue };
+        if own.same_key(next) && own.to().is_none_or(|to| to > next.from()) {
+            *own.to() = Some(next.from());
+        }
+    }
+}
+
 /// What a night must write for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NightWrite {

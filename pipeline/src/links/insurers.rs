@@ -9,6 +9,7 @@ use shikaku_schemas::tables;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::lake::history::{Narrow, resolve_narrow};
 use crate::lake::read::{Group, Reader, named};
 use crate::masters::Masters;
 use crate::reroute::index::end_of_cover;
@@ -98,24 +99,30 @@ impl Insurers {
     }
 }
 
-/// The open row of each key, if it has one, by the rules of [`crate::lake::history`].
+impl Narrow for Stored {
+    fn same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    fn from(&self) -> i64 {
+        self.from
+    }
+
+    fn to(&mut self) -> &mut Option<i64> {
+        &mut self.to
+    }
+}
+
+/// The open row of each key, if it has one.
 fn current(mut rows: Vec<Stored>) -> Vec<Stored> {
     // Of the same row read twice the one with its coverage stands first.
     rows.sort_unstable_by(|a, b| {
         let order = |s: &Stored| (s.from, std::cmp::Reverse(s.rank), s.cover.is_none());
         a.key.cmp(&b.key).then_with(|| order(a).cmp(&order(b)))
     });
-    rows.dedup_by(|b, a| a.key == b.key && a.from == b.from);
-    rows.retain(|row| row.to != Some(row.from));
-    let mut last: Vec<Stored> = Vec::new();
-    for row in rows {
-        match last.last_mut() {
-            Some(before) if before.key == row.key => *before = row,
-            _ => last.push(row),
-        }
-    }
-    last.retain(|row| row.to.is_none());
-    last
+    resolve_narrow(&mut rows);
+    rows.retain(|row| row.to.is_none());
+    rows
 }
 
 /// Rows of wanted persons: their places by one narrow column, then what decides.

@@ -459,8 +459,8 @@ fn sync_files(files: &[PathBuf]) -> Result<()> {
     std::thread::scope(|scope| {
         let shares = files.chunks(files.len().div_ceil(THREADS).max(1));
         let threads: Vec<_> = shares.map(|own| scope.spawn(move || flush(own))).collect();
-        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-        ended.map(|end| end.unwrap_or_else(|_| Err(Error::failed("a file could not be flushed")))).collect()
+        let mut ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended.try_for_each(|end| end.unwrap_or_else(|_| Err(Error::failed("a file could not be flushed"))))
     })
 }
 
