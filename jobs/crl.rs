@@ -71,7 +71,8 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
 
 /// One run over a set; `then` adds to its stage.
 fn take_set(call: &Call<'_>, inputs: &[Input], then: impl FnOnce(&mut Stage<'_>)) -> Result<RunReport> {
-    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?)]);
+    let judged = set::judged_against(call.store, &set::identity(inputs))?;
+    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?), ("judged_against", judged)]);
     run_job(call, JOB.name, parameters, inputs, |stage| {
         set::take_in(stage, inputs)?;
         then(stage);
@@ -103,7 +104,10 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     let Some(date) = date else { return Err(Error::usage("no CRL set stands refused")) };
     store.check_business_date(date)?;
     let (name, at) = ("crl_override".to_owned(), store.now());
-    let value = serde_json::json!({ "by": by, "reason": reason, "refused": refusals, "at": at }).to_string();
+    let value = serde_json::json!({
+        "by": by, "reason": reason, "refused": refusals, "date": date.to_string(), "at": at
+    })
+    .to_string();
     store.ledger.append(&[Event::Fact { name, key: set::identity(&inputs), value, at }])?;
     publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
     let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false };

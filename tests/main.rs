@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "oracle/crl.rs"]
+#[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
+mod crl_oracle;
 #[path = "oracle/decision.rs"]
 #[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod decision_oracle;
@@ -39,6 +42,7 @@ mod postgres;
 mod simulation;
 
 // Against slow, obvious models.
+mod crlnights;
 mod decision;
 mod linkage;
 mod linknights;

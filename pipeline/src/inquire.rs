@@ -127,6 +127,9 @@ impl Request {
         if by_card && (self.insurer_no.is_none() || self.number.is_none()) {
             return Err(Error::usage("a look-up by card needs insurer_no and number"));
         }
+        if self.serial.as_deref().is_some_and(|serial| normal::serial(serial).is_none()) {
+            return Err(Error::usage("serial must be the certificate's serial number in hex, of at most 20 octets"));
+        }
         if self.at.is_some() && (self.serial.is_none() || self.known_at.is_some()) {
             return Err(Error::usage("at goes with serial, and instead of known_at"));
         }

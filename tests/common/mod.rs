@@ -1,5 +1,7 @@
 //! An empty folder with the real program in it, and the few files that most tests need.
 
+pub mod crl;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

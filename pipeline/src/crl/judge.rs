@@ -13,13 +13,22 @@ use crate::config::CrlSection;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     pub crl_number: String,
-    pub sha256: String,
+    /// [`Header::identity`].
+    pub identity: String,
+    pub this_update: NaiveDateTime,
     pub entries: u64,
 }
 
-/// What an operator may let pass (`crl accept`): out of date, a number that goes back, a missing point, a change beyond the
-/// band. Bytes that cannot be read or verified, and two CRLs of one point, never are.
-const OVERRIDABLE: [&str; 4] = ["400104", "400105", "400106", "400110"];
+impl Point {
+    pub fn of(header: &Header) -> Self {
+        let (crl_number, identity) = (header.crl_number.clone(), header.identity.clone());
+        Self { crl_number, identity, this_update: header.this_update, entries: header.entries }
+    }
+}
+
+/// What an operator may let pass (`crl accept`): out of date, a number or a date that goes back, a missing point, a change
+/// beyond the band. Bytes that cannot be read or verified, and two CRLs of one point, never are.
+const OVERRIDABLE: [&str; 5] = ["400104", "400105", "400106", "400110", "400113"];
 
 /// Whether a code can be overridden.
 pub fn is_overridable(code: &str) -> bool {
@@ -42,8 +51,8 @@ impl Measure<'_> {
         (!(self.accepted && is_overridable(code))).then_some(code)
     }
 
-    /// One CRL that was read and verified, with the digest of its bytes.
-    pub fn one(&self, header: &Header, sha256: &str) -> Option<&'static str> {
+    /// One CRL that was read and verified.
+    pub fn one(&self, header: &Header) -> Option<&'static str> {
         if !(header.this_update <= self.now && self.now < header.next_update) {
             return self.unless_accepted("400104");
         }
@@ -52,7 +61,8 @@ impl Measure<'_> {
         let order = |n: &str| (n.len(), n.to_owned());
         let code = match order(&header.crl_number).cmp(&order(&before.crl_number)) {
             std::cmp::Ordering::Less => Some("400105"),
-            std::cmp::Ordering::Equal if before.sha256 != sha256 => Some("400105"),
+            std::cmp::Ordering::Equal if before.identity != header.identity => Some("400105"),
+            _ if header.this_update < before.this_update => Some("400113"),
             _ => self.out_of_band(before.entries, header.entries).then_some("400110"),
         };
         code.and_then(|code| self.unless_accepted(code))

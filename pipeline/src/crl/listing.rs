@@ -63,69 +63,116 @@ fn time_cell(at: Option<i64>) -> CellRef<'static> {
     at.map_or(CellRef::Null, CellRef::Timestamp)
 }
 
-/// Writes both tables. `last_seen` is the night of the set before tonight's.
+/// Writes both tables. `last_seen` is the night of the set before tonight's; `again` tells that tonight had a set already.
 pub fn write(
     stage: &mut Stage<'_>,
     mut sorted: Sorted,
     names: &Names,
     last_seen: Option<NaiveDate>,
+    again: bool,
 ) -> Result<Written> {
     let table = tables::of("revocation");
     let reader = stage.store.reader()?;
-    let mut writer = stage.table(table, "")?;
-    let mut before = Previous::open(&reader, table)?;
-    let mut history = History::begin(stage, &reader, names, last_seen)?;
-    let mut written = Written { changes: Changes::default(), duplicates: BTreeMap::new() };
-    let mut last: (usize, String) = (usize::MAX, String::new());
+    let mut duplicates: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut writing = Writing {
+        names,
+        writer: stage.table(table, "")?,
+        before: Previous::open(&reader, table)?,
+        history: History::begin(stage, &reader, names, last_seen)?,
+        changes: Changes::default(),
+        again,
+    };
+    let (mut issuer, mut serial, mut held) = (usize::MAX, String::new(), None);
     while let Some(record) = sorted.next_record()? {
         let entry = unpack(record).ok_or_else(|| Error::failed("a sorted entry cannot be read"))?;
-        // The same serial twice is an oddity: the earlier revocation, which comes first, holds.
-        if last.0 == entry.issuer && last.1 == entry.serial {
-            *written.duplicates.entry(entry.says.point).or_default() += 1;
+        if let Some(own) = held.as_mut().filter(|_| issuer == entry.issuer && serial == entry.serial) {
+            *duplicates.entry(names.settle(own, entry.says)).or_default() += 1;
             continue;
         }
-        last.0 = entry.issuer;
-        entry.serial.clone_into(&mut last.1);
-        let issuer = names.issuers[entry.issuer].as_str();
-        writer.push_cells(
-            [
-                CellRef::Text(issuer),
-                CellRef::Text(entry.serial),
-                CellRef::Timestamp(entry.says.revoked_at),
-                reason_cell(entry.says.reason),
-                CellRef::Text(&names.points[entry.says.point].0),
-                time_cell(entry.says.invalid_since),
-            ]
-            .into_iter(),
-        )?;
-        written.changes.entries += 1;
-        let mut order = before.order(issuer, entry.serial);
-        while order == Ordering::Less {
-            written.changes.removed += 1;
-            history.removed(before.key())?;
-            before.advance()?;
-            order = before.order(issuer, entry.serial);
+        if let Some(says) = held.replace(entry.says) {
+            writing.entry(&Listed { issuer, serial: &serial, says })?;
         }
-        if order == Ordering::Greater {
-            written.changes.added += 1;
-            history.listed(&entry)?;
-        } else {
-            if !before.says(entry.says) {
-                written.changes.changed += 1;
-                history.listed(&entry)?;
-            }
-            before.advance()?;
-        }
+        issuer = entry.issuer;
+        entry.serial.clone_into(&mut serial);
     }
-    while before.key().is_some() {
-        written.changes.removed += 1;
-        history.removed(before.key())?;
-        before.advance()?;
+    if let Some(says) = held {
+        writing.entry(&Listed { issuer, serial: &serial, says })?;
     }
+    writing.rest()?;
+    let Writing { writer, history, changes, .. } = writing;
     stage.finish_table(table, "", writer)?;
     stage.keep_newest(table, stage.store.config.retention.kept_crl_generations())?;
     history.finish(stage, &reader)?;
-    Ok(written)
+    Ok(Written { changes, duplicates })
+}
+
+impl Names {
+    /// Of two entries of one serial the earlier revocation, which comes first, holds; of equal ones that of the point whose
+    /// name is less, however their files came. Returns the CRL of the other one.
+    fn settle(&self, held: &mut Says, other: Says) -> usize {
+        let equal = Says { point: other.point, ..*held } == other;
+        if equal && self.points[other.point].0 < self.points[held.point].0 {
+            return std::mem::replace(held, other).point;
+        }
+        other.point
+    }
+}
+
+/// The table being written, and where the set before it stands.
+struct Writing<'s, 'n> {
+    names: &'n Names,
+    writer: TableWriter<'s>,
+    before: Previous,
+    history: History<'s, 'n>,
+    changes: Changes,
+    again: bool,
+}
+
+impl Writing<'_, '_> {
+    /// The next entry in key order.
+    fn entry(&mut self, entry: &Listed<'_>) -> Result<()> {
+        let issuer = self.names.issuers[entry.issuer].as_str();
+        let cells = [
+            CellRef::Text(issuer),
+            CellRef::Text(entry.serial),
+            CellRef::Timestamp(entry.says.revoked_at),
+            reason_cell(entry.says.reason),
+            CellRef::Text(&self.names.points[entry.says.point].0),
+            time_cell(entry.says.invalid_since),
+        ];
+        self.writer.push_cells(cells.into_iter())?;
+        self.changes.entries += 1;
+        let mut order = self.before.order(issuer, entry.serial);
+        while order == Ordering::Less {
+            self.leave()?;
+            order = self.before.order(issuer, entry.serial);
+        }
+        if order == Ordering::Greater {
+            self.changes.added += 1;
+            return self.history.listed(entry);
+        }
+        let same = self.before.says(entry.says);
+        self.changes.changed += u64::from(!same);
+        // What an earlier set of the night wrote may say more than this set alone would have.
+        if !same || self.again {
+            self.history.listed(entry)?;
+        }
+        self.before.advance()
+    }
+
+    /// The head of the set before is no longer listed.
+    fn leave(&mut self) -> Result<()> {
+        self.changes.removed += 1;
+        self.history.removed(self.before.key())?;
+        self.before.advance()
+    }
+
+    fn rest(&mut self) -> Result<()> {
+        while self.before.key().is_some() {
+            self.leave()?;
+        }
+        Ok(())
+    }
 }
 
 /// The delta of `revocation_history`. What changed is gathered in order, since the rows that it replaces must be looked up;
@@ -213,7 +260,12 @@ impl<'s, 'n> History<'s, 'n> {
         let columns = Columns::of(self.table);
         let (first, last) = (self.table.at("first_seen"), self.table.at("last_seen"));
         let told: Vec<usize> = ["revoked_at", "reason", "last_seen", "invalid_since"].map(|c| self.table.at(c)).into();
-        let same = |a: &[Cell], b: &[Cell]| told.iter().all(|i| a[*i] == b[*i]);
+        let number = self.table.at("crl_number");
+        let now = Cell::timestamp(self.tonight.recorded_at);
+        // A row of tonight's has tonight's CRL number, an older one that of the list which first said so.
+        let same = |a: &[Cell], b: &[Cell]| {
+            told.iter().all(|i| a[*i] == b[*i]) && (a[columns.from] != now || a[number] == b[number])
+        };
         let mut serials: Vec<&str> = chunk.iter().map(|c| c.serial.as_str()).collect();
         serials.sort_unstable();
         serials.dedup();

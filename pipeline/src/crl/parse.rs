@@ -10,6 +10,7 @@ use super::ca::{Algorithm, Ca};
 use super::der::{Elements, Malformed, Stream};
 use super::extensions::{self, EntryExtensions};
 use super::oddity::{Oddities, Oddity};
+use crate::digest;
 use crate::time::{from_millis, to_days};
 
 /// One entry as it stands in the list.
@@ -32,6 +33,8 @@ pub struct Header {
     pub crl_number: String,
     pub distribution_point: String,
     pub entries: u64,
+    /// Digest of what was signed and of the signature: the same in DER and in PEM.
+    pub identity: String,
     pub oddities: Oddities,
 }
 
@@ -115,7 +118,7 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut take: impl Take) -> Result<Heade
     if stream.offset() != tbs_end {
         return Err(stream.bad("tbsCertList does not end where it says").into());
     }
-    let digest = stream.digest().unwrap_or_default();
+    let hashed = stream.digest().unwrap_or_default();
     let outer_algorithm = stream.expect(SEQUENCE, "the outer signature algorithm is missing")?;
     if stream.value(outer_algorithm.length)? != inner_algorithm {
         return Err(signature(&stream, "inner and outer signature algorithm differ").into());
@@ -137,7 +140,7 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut take: impl Take) -> Result<Heade
         let what = "no configured CA has this issuer and key";
         return Err(Malformed { code: "400103", what, offset: 0 }.into());
     };
-    if !ca.verify(algorithm, &digest, signature_bytes) {
+    if !ca.verify(algorithm, &hashed, signature_bytes) {
         return Err(signature(&stream, "the signature is wrong").into());
     }
     Ok(Header {
@@ -147,6 +150,7 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut take: impl Take) -> Result<Heade
         crl_number: own.crl_number,
         distribution_point: own.distribution_point,
         entries: count.unwrap_or(0),
+        identity: digest::sha256(&[hashed.as_slice(), signature_bytes].concat()),
         oddities,
     })
 }

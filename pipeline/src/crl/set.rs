@@ -94,6 +94,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
     let cas = trust_anchors(store)?;
     let issuers: Vec<String> = cas.iter().map(|ca| ca.key_id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     let set = identity(inputs);
+    let judged = judged_against(store, &set)?;
     let mut inputs = inputs.to_vec();
     inputs.sort_by(|a, b| (&a.sha256, &a.name).cmp(&(&b.sha256, &b.name)));
     let twice = inputs.windows(2).any(|w| w[0].sha256 == w[1].sha256);
@@ -112,15 +113,23 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
         config: &store.config.crl,
         now: stage.date.crl_now(store.config.crl_now_time),
         points: &points,
-        accepted: store.ledger.fact("crl_override", &set)?.is_some(),
+        accepted: is_accepted(stage, &set)?,
     };
     let whole = judge(&measure, &mut read, twice);
+    if let (Some(code), true) = (whole.code, read.is_empty()) {
+        // No file to say it of.
+        stage.reject("-", code, "error", 1);
+    }
     let refusals = refusals(&read, &whole);
     for one in &mut read {
         finish_file(stage, one, !refusals.is_empty(), whole.code)?;
     }
     if refusals.is_empty() {
         commit(stage, read, sorter, issuers, &points)?;
+        stage.fact("crl", "in_force_identity", set);
+        stage.fact("crl", "in_force_judged", judged);
+        let run_id = stage.run.run_id.clone();
+        stage.fact("crl", "in_force_run", run_id);
     } else {
         stage.fact("crl", "stale", "1");
         stage.fact("crl", "refused", stage.date.to_string());
@@ -129,6 +138,21 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
     }
     stage.fact("crl", "refusals", serde_json::to_string(&refusals)?);
     Ok(refusals.is_empty())
+}
+
+/// The run whose set this set is, or was, judged against: part of what a run over it is. A set that was refused is looked at
+/// again once another is in force; the one in force stays done.
+pub fn judged_against(store: &Store, set: &str) -> Result<String> {
+    let fact = |key: &str| store.ledger.fact("crl", key);
+    let same = fact("in_force_identity")?.as_deref() == Some(set);
+    Ok(fact(if same { "in_force_judged" } else { "in_force_run" })?.unwrap_or_default())
+}
+
+/// Whether an operator let this set pass, in this night.
+fn is_accepted(stage: &Stage<'_>, set: &str) -> Result<bool> {
+    let Some(text) = stage.store.ledger.fact("crl_override", set)? else { return Ok(false) };
+    let said: serde_json::Value = serde_json::from_str(&text)?;
+    Ok(said["date"].as_str() == Some(stage.date.to_string().as_str()))
 }
 
 fn points_in_force(store: &Store) -> Result<BTreeMap<String, Point>> {
@@ -268,7 +292,7 @@ struct Whole {
 fn judge(measure: &Measure<'_>, read: &mut [Read], twice: bool) -> Whole {
     for one in read.iter_mut() {
         if let Some(header) = &one.header {
-            one.code = measure.one(header, &one.input.sha256);
+            one.code = measure.one(header);
         }
     }
     let headers = read.iter().filter_map(|r| r.header.as_ref());
@@ -298,7 +322,7 @@ fn refusals(read: &[Read], whole: &Whole) -> BTreeMap<String, &'static str> {
             refusals.insert(point.unwrap_or_else(|| format!("file {}", &one.input.sha256[..12])), code);
         }
     }
-    if let Some(code) = whole.code.filter(|_| whole.missing.is_empty()) {
+    if let Some(code) = whole.code.filter(|code| *code != "400106") {
         refusals.insert("set".to_owned(), code);
     }
     refusals
@@ -354,14 +378,14 @@ fn commit(
     let date = stage.date.to_string();
     let in_force = ledger.fact("crl", "in_force")?;
     // A second set of one night replaces the first: the one before is that of an earlier night.
-    let earlier = if in_force.as_ref() == Some(&date) { ledger.fact("crl", "in_force_before")? } else { in_force };
+    let again = in_force.as_ref() == Some(&date);
+    let earlier = if again { ledger.fact("crl", "in_force_before")? } else { in_force };
     let last_seen = earlier.as_deref().and_then(|date| date.parse().ok());
     let mut points = Vec::new();
     let mut gone: BTreeSet<&String> = before.keys().collect();
     for one in &read {
         let Some(header) = &one.header else { continue };
-        let (crl_number, sha256) = (header.crl_number.clone(), one.input.sha256.clone());
-        let point = Point { crl_number, sha256, entries: header.entries };
+        let point = Point::of(header);
         gone.remove(&header.distribution_point);
         if before.get(&header.distribution_point) != Some(&point) {
             stage.fact("crl_point", &header.distribution_point, serde_json::to_string(&point)?);
@@ -372,7 +396,7 @@ fn commit(
     for point in gone {
         stage.fact("crl_point", point, "");
     }
-    let written = listing::write(stage, sorter.finish()?, &Names { issuers, points }, last_seen)?;
+    let written = listing::write(stage, sorter.finish()?, &Names { issuers, points }, last_seen, again)?;
     for (point, count) in &written.duplicates {
         let sha256 = read.get(*point).map(|r| r.input.sha256.clone()).unwrap_or_default();
         let count = i64::try_from(*count).unwrap_or(i64::MAX);
