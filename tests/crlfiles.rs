@@ -56,6 +56,16 @@ fn sound_lists_of_every_algorithm_and_form_are_taken() {
 }
 
 #[test]
+fn a_ca_certificate_that_is_configured_twice_is_one_ca() {
+    let sample = all("good").into_iter().find(|s| s.name == "good/rsa-sha256.crl").unwrap();
+    let lake = Lake::new();
+    let twice = [sample.ca.display().to_string(), sample.ca.display().to_string()];
+    lake.set("ca_files = []", &format!("ca_files = {twice:?}"));
+    ingest(&lake, &sample).exits(0);
+    assert_eq!(lake.rows("revocation").len(), sample.entries);
+}
+
+#[test]
 fn each_fault_is_refused_by_its_code_and_leaves_nothing() {
     for sample in all("bad").into_iter().filter(|s| !s.name.contains("ed25519")) {
         let lake = lake_for(&sample);

@@ -94,7 +94,8 @@ pub fn read<R: Read>(source: R, cas: &[Ca], mut take: impl Take) -> Result<Heade
     let issuer = stream.expect(SEQUENCE, "the issuer is missing")?;
     let issuer = super::der::encode(SEQUENCE, stream.value(issuer.length)?);
     let mut named = cas.iter().filter(|ca| ca.subject == issuer);
-    let sole = named.next().filter(|_| named.next().is_none());
+    // Two certificates of one key are one CA.
+    let sole = named.next().filter(|first| named.all(|ca| ca.key_id == first.key_id));
     let mut oddities = Oddities::default();
     let this_update = time(&mut stream, &mut oddities, "thisUpdate cannot be read")?;
     let next_update = time(&mut stream, &mut oddities, "nextUpdate is missing or cannot be read")?;

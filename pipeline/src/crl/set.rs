@@ -226,7 +226,9 @@ impl SetReader<'_, '_> {
             // Several CAs of one name: now it is known which, and the entries are read again.
             *rows = 0;
             let own: Vec<Ca> = self.cas.iter().filter(|ca| ca.key_id == header.issuer_key_id).cloned().collect();
-            self.entries(point, input, &own, rows).map(|(header, _)| header)
+            let (header, kept) = self.entries(point, input, &own, rows)?;
+            // A list without its entries must never come into force.
+            if kept { Ok(header) } else { Err(Stop::Own(Error::failed("the entries of a CRL were not kept"))) }
         });
         match read {
             Ok(header) => Ok(Ok(header)),
