@@ -4,13 +4,12 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use chrono::{NaiveDate, NaiveDateTime};
 use serde_json::json;
 use shikaku_pipeline::export::{self, Format};
 use shikaku_pipeline::inquire::certificate::Certificate;
 use shikaku_pipeline::inquire::{self, Request};
 use shikaku_pipeline::ledger::Event;
-use shikaku_pipeline::store::{Store, publish, rotate};
+use shikaku_pipeline::store::{Store, rotate};
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::tables;
 
@@ -23,8 +22,7 @@ const MAX_REQUEST: u64 = 64 * 1024;
 fn record(store: &Store, what: &str, asked: String, outcome: String) -> Result<()> {
     let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
     let event = Event::Accessed { what: what.to_owned(), asked, outcome, by, at: store.now() };
-    store.ledger.append(&[event])?;
-    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())
+    store.note(event)
 }
 
 /// The request of a JSON file or, for `-` or none, of stdin.
@@ -73,13 +71,12 @@ pub fn inquire(store: &Store, request: &Request, json: bool) -> Result<u8> {
 
 /// The three facts that a certificate's state follows from.
 fn certificate_facts(own: &Certificate) {
-    let time = |at: Option<NaiveDateTime>| at.map(|at| at.to_string()).unwrap_or_default();
     say!("有効性確認    {} ({})", own.validity.text(), own.at);
     match &own.link {
         Some(link) => {
             let next = if link.superseded { " 更新済み" } else { "" };
             say!("紐付          紐付番号 {}{next}", link.link_no);
-            let (file, record, from) = (&link.source_file, link.source_record, time(link.recorded_from));
+            let (file, record, from) = (&link.source_file, link.source_record, shown(link.recorded_from));
             say!("              記録 {from}  入力 {file} レコード {record}");
         }
         None => say!("紐付          なし"),
@@ -93,13 +90,14 @@ fn certificate_facts(own: &Certificate) {
     }
     if let Some(entry) = &own.entry {
         let reason = entry.reason.as_deref().unwrap_or("なし");
-        say!("失効          {} 理由 {reason} 初回掲載 {}", time(entry.revoked_at), show_date(entry.first_seen));
+        say!("失効          {} 理由 {reason} 初回掲載 {}", shown(entry.revoked_at), shown(entry.first_seen));
         say!("              CRL番号 {} 発行者鍵 {}", entry.crl_number, entry.issuer_key_id);
     }
 }
 
-fn show_date(date: Option<NaiveDate>) -> String {
-    date.map(|d| d.to_string()).unwrap_or_default()
+/// A moment or a day, if there is one.
+fn shown(when: Option<impl ToString>) -> String {
+    when.map(|when| when.to_string()).unwrap_or_default()
 }
 
 pub fn export(store: &Store, table: &str, set: Option<i64>, format: Format, path: &Path, json: bool) -> Result<u8> {

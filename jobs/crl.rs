@@ -10,7 +10,7 @@ use shikaku_pipeline::crl::{judge, set};
 use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::store::{Stage, Store, publish};
+use shikaku_pipeline::store::{Stage, Store};
 use shikaku_pipeline::text::my_number;
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
@@ -108,8 +108,7 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
         "by": by, "reason": reason, "refused": refusals, "date": date.to_string(), "at": at
     })
     .to_string();
-    store.ledger.append(&[Event::Fact { name, key: set::identity(&inputs), value, at }])?;
-    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    store.note(Event::Fact { name, key: set::identity(&inputs), value, at })?;
     let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false };
     take_set(&call, &inputs, |_| {})
 }

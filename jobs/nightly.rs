@@ -7,7 +7,7 @@ use shikaku_pipeline::calendar::{self, Holidays};
 use shikaku_pipeline::ledger::query::RunStatus;
 use shikaku_pipeline::ledger::{Event, RunRow};
 use shikaku_pipeline::masters::Masters;
-use shikaku_pipeline::store::{Store, commit, publish, run_id};
+use shikaku_pipeline::store::{Store, commit, run_id};
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::messages;
@@ -84,8 +84,7 @@ pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
     }
     bar.finish_and_clear();
     night.jobs.extend(calendar_outcome(store, date)?);
-    store.ledger.append(&[Event::RunPublished { run_id: run.run_id, at: store.now() }])?;
-    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    store.note(Event::RunPublished { run_id: run.run_id, at: store.now() })?;
     Ok(night)
 }
 
@@ -133,10 +132,14 @@ fn one(
     }
 }
 
+/// Whether `schedule.due` names the job's folder.
+fn must_come(store: &Store, job: &super::Job) -> bool {
+    job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder))
+}
+
 /// Whether something was due in this night and has come in none of its runs.
 fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> Result<bool> {
-    let due = job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder));
-    if !due || (job.days == Days::Business && !calendar::is_business_day(date.0, &holidays(store)?)) {
+    if !must_come(store, job) || (job.days == Days::Business && !calendar::is_business_day(date.0, &holidays(store)?)) {
         return Ok(false);
     }
     let came = |r: &RunStatus| r.job == job.name && r.business_date == date.to_string() && r.status == "published";
@@ -149,10 +152,7 @@ fn holidays(store: &Store) -> Result<Holidays> {
 
 /// The calendar itself, where input is due on business days: a year that it lacks is an outcome of the night.
 fn calendar_outcome(store: &Store, date: BusinessDate) -> Result<Option<JobOutcome>> {
-    let dated = |job: &&super::Job| {
-        job.days == Days::Business && job.inbox.is_some_and(|f| store.config.schedule.due.iter().any(|d| d == f))
-    };
-    if !JOBS.iter().any(|job| dated(&job)) {
+    if !JOBS.iter().any(|job| job.days == Days::Business && must_come(store, job)) {
         return Ok(None);
     }
     Ok(calendar::missing_year(date.0, &holidays(store)?).map(|year| {

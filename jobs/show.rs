@@ -6,7 +6,7 @@ use serde_json::json;
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::store::{Store, publish, verify};
+use shikaku_pipeline::store::{Store, verify};
 use shikaku_pipeline::{Error, Result};
 
 use crate::jobs::nightly::Night;
@@ -125,8 +125,7 @@ pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<
         return Err(Error::usage(format!("no held file of {origin} with 受付番号 {receipt}")));
     }
     let (name, at) = ("released".to_owned(), store.now());
-    store.ledger.append(&[Event::Fact { name, key: format!("{origin}/{receipt}"), value: at.clone(), at }])?;
-    publish::write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    store.note(Event::Fact { name, key: format!("{origin}/{receipt}"), value: at.clone(), at })?;
     if json {
         document(&json!({ "origin": origin, "receipt_no": receipt, "released": true }))?;
     } else {

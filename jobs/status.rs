@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::crl::listing::Changes;
-use shikaku_pipeline::lake::read::Reader;
+use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::time::BusinessDate;
@@ -35,27 +35,6 @@ struct Status {
     failed_runs: Vec<String>,
 }
 
-/// Records that wait, and since when.
-#[derive(Serialize)]
-struct Waiting {
-    records: usize,
-    oldest: Option<chrono::NaiveDate>,
-    /// Longer than `links.pending_warn_days`.
-    too_long: usize,
-}
-
-impl Waiting {
-    fn of(reader: &Reader, table: &str, today: Option<chrono::NaiveDate>, limit: i64) -> Result<Self> {
-        let table = tables::of(table);
-        let rows = reader.current(table)?;
-        let since: Vec<chrono::NaiveDate> =
-            rows.iter().filter_map(|row| row[table.at("first_seen")].as_date()).collect();
-        let days = |first: chrono::NaiveDate| today.map_or(0, |now| now.signed_duration_since(first).num_days());
-        let too_long = since.iter().filter(|first| days(**first) > limit).count();
-        Ok(Self { records: rows.len(), oldest: since.iter().min().copied(), too_long })
-    }
-}
-
 #[derive(Serialize)]
 struct TableStatus {
     table: String,
@@ -81,8 +60,11 @@ fn collect(store: &Store) -> Result<Status> {
         .collect();
     let today = business_date.as_deref().and_then(|d| d.parse::<chrono::NaiveDate>().ok());
     let limit = store.config.links.pending_warn_days;
-    let waiting_links = Waiting::of(&reader, "pending_link", today, limit)?;
-    let waiting_requests = Waiting::of(&reader, "request_map", today, limit)?;
+    let waiting = |table: &str| -> Result<Waiting> {
+        let table = tables::of(table);
+        Ok(Waiting::of(table, &reader.current(table)?, today, limit))
+    };
+    let (waiting_links, waiting_requests) = (waiting("pending_link")?, waiting("request_map")?);
     // A held file that was taken in later is no longer held.
     let inputs = store.ledger.inputs(None)?;
     let mut held: Vec<String> = inputs

@@ -20,7 +20,7 @@ use shikaku_schemas::tables;
 use crate::common::crl::{BAND, OVERRIDABLE, Plan, Set, bytes_of, certificate_of, key_id, now, pem, random_plan, utc};
 use crate::common::{Done, Lake, show};
 use crate::crl_oracle::{Book, Entry, Fault, Key, List, Listed, duplicates, oddities, rows};
-use crate::model::{Dice, Killed, NEVER, number, open, temp_dir};
+use crate::model::{Dice, Killed, NEVER, number, open, shrunk, temp_dir};
 
 // ---- The pipeline ----------------------------------------------------------------------------------------------------
 
@@ -326,7 +326,7 @@ fn many(default: u64, seed: u64, treat: impl Fn(&mut Dice) -> Option<Treatment>)
     let start = number("SHIKAKU_SEED", seed);
     for seed in start..start + number("SHIKAKU_CASES", default) {
         let mut dice = Dice(seed.wrapping_mul(0x1_0000_0001));
-        let mut plan = random_plan(&mut dice);
+        let plan = random_plan(&mut dice);
         let treatment = treat(&mut dice);
         let both = |plan: &Plan| -> Result<(), String> {
             let plain = check(plan, Treatment::default())?;
@@ -338,17 +338,8 @@ fn many(default: u64, seed: u64, treat: impl Fn(&mut Dice) -> Option<Treatment>)
                 Err("the treatment shows in the bytes of a table".to_owned())
             }
         };
-        let Err(mut what) = both(&plan) else { continue };
-        // Things are taken away while it still fails.
-        for part in [0, 1, 2] {
-            let mut n = 0;
-            while let Some(less) = plan.without(n, part) {
-                match both(&less) {
-                    Err(still) => (plan, what) = (less, still),
-                    Ok(()) => n += 1,
-                }
-            }
-        }
+        let Err(what) = both(&plan) else { continue };
+        let (plan, what) = shrunk(plan, what, Plan::without, both);
         panic!("SHIKAKU_SEED={seed} {treatment:?}\n{plan}{what}");
     }
 }

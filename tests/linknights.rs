@@ -20,7 +20,7 @@ use shikaku_schemas::tables::{self, Layering};
 
 use crate::common::{Sub, envelope, member_no, show};
 use crate::links_oracle::{Book, Cover, File, KINDS, Outcome, Row as Told, TABLES, Tables};
-use crate::model::{Dice, Killed, NEVER, copy_dir, insurer, number, open, run_job, temp_dir, template};
+use crate::model::{Dice, Killed, NEVER, copy_dir, insurer, number, open, run_job, shrunk, temp_dir, template};
 
 // ---- Plans ---------------------------------------------------------------------------------------------------------
 
@@ -433,7 +433,7 @@ fn many(default: u64, seed: u64, covers: Option<bool>, treat: impl Fn(&mut Dice)
     let start = number("SHIKAKU_SEED", seed);
     for seed in start..start + number("SHIKAKU_CASES", default) {
         let mut dice = Dice(seed.wrapping_mul(0x1_0000_0001));
-        let mut plan = random_plan(&mut dice, covers);
+        let plan = random_plan(&mut dice, covers);
         let treatment = treat(&mut dice);
         let both = |plan: &Plan| -> Result<(), String> {
             let mut plain = check(plan, Treatment::default(), template.path())?;
@@ -446,17 +446,8 @@ fn many(default: u64, seed: u64, covers: Option<bool>, treat: impl Fn(&mut Dice)
             }
             if plain == treated { Ok(()) } else { Err(format!("{plain:#?}\nwith the treatment {treated:#?}")) }
         };
-        let Err(mut what) = both(&plan) else { continue };
-        // Things are taken away while it still fails.
-        for part in [0, 1, 2] {
-            let mut n = 0;
-            while let Some(less) = plan.without(n, part) {
-                match both(&less) {
-                    Err(still) => (plan, what) = (less, still),
-                    Ok(()) => n += 1,
-                }
-            }
-        }
+        let Err(what) = both(&plan) else { continue };
+        let (plan, what) = shrunk(plan, what, Plan::without, both);
         panic!("SHIKAKU_SEED={seed} {treatment:?}\n{plan}{what}");
     }
 }

@@ -71,6 +71,25 @@ struct Treatment {
     seed: u64,
 }
 
+/// Takes things away from a plan that fails for as long as it still does; what is left, and how that fails.
+pub fn shrunk<P>(
+    mut plan: P,
+    mut what: String,
+    without: impl Fn(&P, usize, u8) -> Option<P>,
+    check: impl Fn(&P) -> Result<(), String>,
+) -> (P, String) {
+    for part in [0, 1, 2] {
+        let mut n = 0;
+        while let Some(less) = without(&plan, n, part) {
+            match check(&less) {
+                Err(still) => (plan, what) = (less, still),
+                Ok(()) => n += 1,
+            }
+        }
+    }
+    (plan, what)
+}
+
 /// SplitMix64.
 pub struct Dice(pub u64);
 

@@ -13,9 +13,10 @@ pub mod resolve;
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
+use serde::Serialize;
 use shikaku_schemas::layout::{self, FieldType, Layout};
 use shikaku_schemas::messages::{FieldRule, Severity};
-use shikaku_schemas::tables;
+use shikaku_schemas::tables::{self, Table};
 
 use crate::check::field::Checker;
 use crate::check::{self, Context, Finding};
@@ -59,8 +60,9 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
         let kind = header.and_then(|h| KINDS.iter().position(|k| *k == h.kind));
         (kind, header.map(|h| h.receipt_no), f.input.sha256.clone())
     });
-    let bound = bound(&reader, &good)?;
-    let mut links = load(stage, &reader, &bound)?;
+    let mut links = waiting(stage, &reader)?;
+    let bound = bound(&links, &good)?;
+    load(&mut links, &reader, &bound)?;
     let mut claims = stage.sorter(SORT_BUDGET);
     let mut told = Vec::new();
     let (persons, others) = good.split_at(good.partition_point(|f| is_kind(f, "LNKP")));
@@ -122,11 +124,8 @@ fn serial_fields(layout: &Layout) -> Vec<usize> {
 }
 
 /// Serials that are bound: named by what waits and by the night's LNKR and LNKU.
-fn bound(reader: &Reader, files: &[Checked]) -> Result<BTreeSet<String>> {
-    let mut bound = BTreeSet::new();
-    for row in reader.current(tables::of("pending_link"))? {
-        bound.extend(Pending::from_row(&row, NaiveDate::default()).serials());
-    }
+fn bound(links: &Links, files: &[Checked]) -> Result<BTreeSet<String>> {
+    let mut bound: BTreeSet<String> = links.pending.values().flat_map(Pending::serials).collect();
     for file in files.iter().filter(|f| is_kind(f, "LNKR") || is_kind(f, "LNKU")) {
         let Some(header) = &file.header else { continue };
         let layout = layout::of(&header.kind);
@@ -142,8 +141,8 @@ fn bound(reader: &Reader, files: &[Checked]) -> Result<BTreeSet<String>> {
     Ok(bound)
 }
 
-/// Loads what waits, the request map, the bound serials and their successors down to the end of each chain.
-fn load(stage: &Stage<'_>, reader: &Reader, bound: &BTreeSet<String>) -> Result<Links> {
+/// What waits, and the request map.
+fn waiting(stage: &Stage<'_>, reader: &Reader) -> Result<Links> {
     let mut links = Links::default();
     links.issuer = issuer_key_id(stage)?;
     for row in reader.current(tables::of("pending_link"))? {
@@ -152,6 +151,11 @@ fn load(stage: &Stage<'_>, reader: &Reader, bound: &BTreeSet<String>) -> Result<
     for row in reader.current(tables::of("request_map"))? {
         links.requests.insert(row[0].as_text().unwrap_or_default().to_owned(), row);
     }
+    Ok(links)
+}
+
+/// Loads the bound serials and their successors down to the end of each chain.
+fn load(links: &mut Links, reader: &Reader, bound: &BTreeSet<String>) -> Result<()> {
     let mut wanted: Vec<String> = bound.iter().cloned().collect();
     let mut asked = bound.clone();
     while !wanted.is_empty() {
@@ -162,7 +166,7 @@ fn load(stage: &Stage<'_>, reader: &Reader, bound: &BTreeSet<String>) -> Result<
         wanted = links.successors_beyond(&asked);
         asked.extend(wanted.iter().cloned());
     }
-    Ok(links)
+    Ok(())
 }
 
 /// What became of a line of an LNKP file; one byte, for a nation's lines.
@@ -291,37 +295,39 @@ fn claim_file(
 
 /// Results of an LNKP file, now that every claim was judged.
 fn answer_claims(file: &Checked, told: &[Told]) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
-    let mut result = ResultFile::new(file.answer, file.header.as_ref());
     let mut told = told.iter();
-    each_line(file, &mut |_, mut findings, line| {
-        match told.next() {
-            Some(Told::Unfit) => {}
-            Some(told) if told.verdict().is_some() => findings.extend(told.verdict().and_then(finding)),
-            // Guarantee 2: no record without an answer.
-            _ => return Err(Error::failed("a link record was not judged")),
-        }
-        result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings);
-        outcome.count(&findings);
-        Ok(())
-    })?;
-    outcome.result = result.finish();
-    Ok(outcome)
+    answer(file, &mut |_, _| match told.next() {
+        Some(Told::Unfit) => Ok(None),
+        Some(told) if told.verdict().is_some() => Ok(told.verdict()),
+        // Guarantee 2: no record without an answer.
+        _ => Err(Error::failed("a link record was not judged")),
+    })
 }
 
 fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
     let Some((header, own)) = file.header.as_ref().zip(file_of(file)) else { return Ok(Outcome::default()) };
-    let mut outcome = Outcome::default();
-    let mut result = ResultFile::new(file.answer, Some(header));
-    each_line(file, &mut |_, mut findings, line| {
-        if check::worst(&findings) < Severity::Error {
-            let source = Source { file: own.source_file.clone(), record: line.record, created: own.created };
-            findings.extend(finding(match header.kind.as_str() {
-                "REQM" => links.request(request_no(line.first), line.number, &source),
-                "LNKR" => links.by_request(line.first, request_no(line.second), source),
-                _ => links.reissue(line.first, line.second, source),
-            }));
+    answer(file, &mut |fit, line| {
+        if !fit {
+            return Ok(None);
         }
+        let source = Source { file: own.source_file.clone(), record: line.record, created: own.created };
+        Ok(Some(match header.kind.as_str() {
+            "REQM" => links.request(request_no(line.first), line.number, &source),
+            "LNKR" => links.by_request(line.first, request_no(line.second), source),
+            _ => links.reissue(line.first, line.second, source),
+        }))
+    })
+}
+
+/// What is told of a line, given whether it passed its checks, and its values.
+type Judge<'j> = dyn FnMut(bool, &Line<'_>) -> Result<Option<Verdict>> + 'j;
+
+/// Results and counts of a file whose lines are judged one after the other.
+fn answer(file: &Checked, judge: &mut Judge<'_>) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut result = ResultFile::new(file.answer, file.header.as_ref());
+    each_line(file, &mut |_, mut findings, line| {
+        findings.extend(judge(check::worst(&findings) < Severity::Error, line)?.and_then(finding));
         result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings);
         outcome.count(&findings);
         Ok(())
@@ -363,7 +369,13 @@ fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
     let sources = pending.iter().map(|row| &row[p.at("source_file")]);
     let sources = sources.chain(requests.iter().map(|row| &row[r.at("source_file")]));
     let waiting: BTreeSet<String> = sources.filter_map(|cell| cell.as_text()).map(str::to_owned).collect();
-    warn_of_age(stage, &pending);
+    let limit = stage.store.config.links.pending_warn_days;
+    let own = Waiting::of(p, &pending, Some(date), limit);
+    if own.too_long > 0 {
+        let oldest = own.oldest.map_or(0, |first| date.signed_duration_since(first).num_days());
+        let (waiting, old) = (own.records, own.too_long);
+        tracing::warn!(waiting, old, oldest, limit, "link records wait longer than links.pending_warn_days");
+    }
     replace_if_changed(stage, reader, "pending_link", pending)?;
     replace_if_changed(stage, reader, "request_map", requests)?;
     let tonight = stage.inputs.iter().filter(|i| CONVERTED.contains(&i.kind.as_str()) && i.state == "accepted");
@@ -376,22 +388,23 @@ fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
     Ok(())
 }
 
-/// No limit is given to how long a record may wait; the operator hears of those that wait too long.
-fn warn_of_age(stage: &Stage<'_>, pending: &[Row]) {
-    let limit = stage.store.config.links.pending_warn_days;
-    let first_seen = tables::of("pending_link").at("first_seen");
-    let days = pending.iter().filter_map(|row| row[first_seen].as_date());
-    let ages: Vec<i64> = days.map(|first| stage.date.0.signed_duration_since(first).num_days()).collect();
-    let old = ages.iter().filter(|age| **age > limit).count();
-    if old > 0 {
-        let oldest = ages.iter().max().copied().unwrap_or(0);
-        tracing::warn!(
-            waiting = ages.len(),
-            old,
-            oldest,
-            limit,
-            "link records wait longer than links.pending_warn_days"
-        );
+/// Records that wait, and since when. No limit is given to how long they may; the operator hears of those that wait too long.
+#[derive(Debug, Serialize)]
+pub struct Waiting {
+    pub records: usize,
+    pub oldest: Option<NaiveDate>,
+    /// Longer than `links.pending_warn_days`.
+    pub too_long: usize,
+}
+
+impl Waiting {
+    /// Of rows of `pending_link` or `request_map`, on a day; without one none waits too long.
+    pub fn of(table: &Table, rows: &[Row], today: Option<NaiveDate>, limit: i64) -> Self {
+        let first_seen = table.at("first_seen");
+        let since: Vec<NaiveDate> = rows.iter().filter_map(|row| row[first_seen].as_date()).collect();
+        let age = |first: &NaiveDate| today.map_or(0, |now| now.signed_duration_since(*first).num_days());
+        let too_long = since.iter().filter(|first| age(first) > limit).count();
+        Self { records: rows.len(), oldest: since.iter().min().copied(), too_long }
     }
 }
 

@@ -78,6 +78,9 @@ pub struct Table {
     pub layering: Layering,
     /// Columns that name a row; rows of a part are sorted by them.
     pub key: Vec<String>,
+    /// Columns that are looked up by value: they get Bloom filters, unless the order of the rows tells as much.
+    #[serde(default)]
+    pub lookup: Vec<String>,
     pub source: String,
     pub columns: Vec<Column>,
 }
@@ -120,7 +123,7 @@ mod tests {
     fn keys_are_columns_and_file_stems_are_table_names() {
         for (table, (stem, _)) in all().iter().zip(FILES) {
             assert_eq!(&table.name, stem);
-            for key in &table.key {
+            for key in table.key.iter().chain(&table.lookup) {
                 table.at(key);
             }
         }

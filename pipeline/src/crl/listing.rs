@@ -270,17 +270,9 @@ impl<'s, 'n> History<'s, 'n> {
         serials.sort_unstable();
         serials.dedup();
         let mut known = lookup::rows_with(reader, self.table, "serial", &serials)?.into_iter().peekable();
-        let key_of = |row: &Row| {
-            let text = |i: usize| row[i].as_text().unwrap_or_default().to_owned();
-            (text(0), text(1))
-        };
         for change in chunk {
-            let key = (change.issuer.clone(), change.serial.clone());
-            while known.next_if(|row| key_of(row) < key).is_some() {}
-            let mut rows = Vec::new();
-            while let Some(row) = known.next_if(|row| key_of(row) == key) {
-                rows.push(row);
-            }
+            let key = (Some(change.issuer.as_str()), Some(change.serial.as_str()));
+            let rows = lookup::next_equal(&mut known, |row| (row[0].as_text(), row[1].as_text()).cmp(&key));
             // By the state before the night, so that several sets of one night leave what the last one alone would have left.
             let before = rows.iter().find(|row| columns.known_before(row, self.tonight.recorded_at)).cloned();
             let state = match change.says {

@@ -66,13 +66,13 @@ impl From<Malformed> for Stop {
     }
 }
 
-/// What takes each entry, with the CA that must have issued it if the issuer's name alone tells it. Which of several CAs of
-/// one name it is (a key rollover) is known behind the entries only.
-pub trait Take: FnMut(Option<&Ca>, Entry<'_>) -> crate::Result<()> {}
-impl<F: FnMut(Option<&Ca>, Entry<'_>) -> crate::Result<()>> Take for F {}
-
-/// Reads and verifies a CRL in DER.
-pub fn read<R: Read>(source: R, cas: &[Ca], mut take: impl Take) -> Result<Header, Stop> {
+/// Reads and verifies a CRL in DER. `take` is given each entry, with the CA that must have issued it if the issuer's name alone
+/// tells it: which of several CAs of one name it is (a key rollover) is known behind the entries only.
+pub fn read<R: Read>(
+    source: R,
+    cas: &[Ca],
+    mut take: impl FnMut(Option<&Ca>, Entry<'_>) -> crate::Result<()>,
+) -> Result<Header, Stop> {
     let mut stream = Stream::new(source);
     let outer = stream.expect(SEQUENCE, "a CRL is a SEQUENCE")?;
     let outer_end = stream.offset() + outer.length;

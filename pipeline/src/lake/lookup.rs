@@ -1,5 +1,9 @@
 //! Rows of a history table by the values of one key column: a narrow scan finds their places, only these are read whole.
 
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
 use arrow::array::{Array, StringArray};
 use rayon::prelude::*;
 use shikaku_schemas::tables::Table;
@@ -32,6 +36,16 @@ pub fn rows_with(reader: &Reader, table: &'static Table, column: &str, wanted: &
         streams.push(Box::new(rows.into_iter().map(Ok)));
     }
     HistoryScan::over(table, streams)?.collect()
+}
+
+/// Of rows in ascending order, those that are `Equal`; the ones before them are passed over.
+pub fn next_equal(rows: &mut Peekable<IntoIter<Row>>, order: impl Fn(&Row) -> Ordering) -> Vec<Row> {
+    while rows.next_if(|row| order(row) == Ordering::Less).is_some() {}
+    let mut equal = Vec::new();
+    while let Some(row) = rows.next_if(|row| order(row) == Ordering::Equal) {
+        equal.push(row);
+    }
+    equal
 }
 
 fn rows_of(group: &Group, table: &Table, column: &str, wanted: &[&str]) -> Result<Vec<Row>> {

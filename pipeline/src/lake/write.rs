@@ -28,8 +28,6 @@ const PART_ROWS: usize = 4 * ROW_GROUP;
 const BATCH: usize = 1 << 14;
 /// Level 3 would make parts some percent smaller and take twice the time.
 const ZSTD_LEVEL: i32 = 1;
-/// Columns that are looked up by value, wherever they stand.
-const LOOKUP: [&str; 3] = ["serial", "link_no", "number_key"];
 
 /// How a restricted table is sealed.
 #[derive(Clone, Copy)]
@@ -251,11 +249,6 @@ pub fn plain_file(
     Ok(count)
 }
 
-/// Revocations are sorted by serial, below an issuer that hardly changes: row groups and pages tell all that a filter could.
-fn is_ordered_by(table: &Table, column: &str) -> bool {
-    table.name.starts_with("revocation") && column == "serial"
-}
-
 fn properties(table: &Table, sealing: Option<Sealing<'_>>) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(ZSTD_LEVEL).at(Path::new(&table.name))?;
     let mut builder = WriterProperties::builder()
@@ -266,10 +259,8 @@ fn properties(table: &Table, sealing: Option<Sealing<'_>>) -> Result<WriterPrope
         // Serials differ from row to row: a dictionary of them is begun and thrown away.
         builder = builder.set_column_dictionary_enabled(ColumnPath::from("serial"), false);
     }
-    if table.restricted {
-        for name in LOOKUP.iter().filter(|name| table.index(name).is_some() && !is_ordered_by(table, name)) {
-            builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(*name), true);
-        }
+    for name in &table.lookup {
+        builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(name.as_str()), true);
     }
     if let Some(sealing) = sealing {
         let (key, metadata) = sealing.keys.new_data_key(sealing.entropy)?;

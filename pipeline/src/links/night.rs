@@ -176,11 +176,7 @@ impl<'s, 'n> Night<'s, 'n> {
             if single {
                 let Some(own) = claims.next() else { break };
                 let serial = own[0].serial.as_str();
-                while known.next_if(|row| row[1].as_text() < Some(serial)).is_some() {}
-                let mut rows = Vec::new();
-                while let Some(row) = known.next_if(|row| row[1].as_text() == Some(serial)) {
-                    rows.push(row);
-                }
+                let rows = lookup::next_equal(&mut known, |row| row[1].as_text().cmp(&Some(serial)));
                 outcomes.push(self.single(stage, own, &rows, told));
             } else if let Some(serial) = bound.next() {
                 outcomes.push(self.chained(stage, serial));

@@ -85,8 +85,7 @@ impl Store {
         let id = run_id(spec.job, &full, &spec.inputs, &self.config.digest);
         let known = self.ledger.runs()?.into_iter().find(|r| r.run_id == id);
         if known.is_some_and(|r| r.status == "published") {
-            self.ledger.append(&[Event::RunRepeated { run_id: id.clone(), at: self.now() }])?;
-            publish::write_head(&self.config.lake, &self.ledger, self.keys.as_deref())?;
+            self.note(Event::RunRepeated { run_id: id.clone(), at: self.now() })?;
             return Ok(Begin::Done(RunReport {
                 run_id: id,
                 job: spec.job.to_owned(),
@@ -129,9 +128,7 @@ impl Store {
 
     /// Notes that a run failed; nothing of it is visible.
     pub fn fail(&self, run: &RunRow, error: &Error) -> Result<()> {
-        let event = Event::RunFailed { run_id: run.run_id.clone(), error: error.to_string(), at: self.now() };
-        self.ledger.append(&[event])?;
-        publish::write_head(&self.config.lake, &self.ledger, self.keys.as_deref())
+        self.note(Event::RunFailed { run_id: run.run_id.clone(), error: error.to_string(), at: self.now() })
     }
 }
 

@@ -135,6 +135,12 @@ impl Store {
         self.outside.clock.now().format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
     }
 
+    /// Adds one event that stands by itself, and catches the head up.
+    pub fn note(&self, event: Event) -> Result<()> {
+        self.ledger.append(&[event])?;
+        publish::write_head(&self.config.lake, &self.ledger, self.keys.as_deref())
+    }
+
     /// Refuses a business date before the newest one of the history tables: recorded time never goes back.
     pub fn check_business_date(&self, date: BusinessDate) -> Result<()> {
         match self.ledger.fact("state", "history_date")? {
