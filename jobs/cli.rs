@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::export::Format;
 use shikaku_pipeline::inquire::Request;
+use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::store::{Store, publish};
 use shikaku_pipeline::synth;
 use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
@@ -72,12 +72,8 @@ enum Command {
         /// Inbox folder; overrides the configuration
         #[arg(long, value_name = "DIR")]
         inbox: Option<PathBuf>,
-        /// Business date [default: by the clock, before 08:00 yesterday]
-        #[arg(long, value_name = "YYYY-MM-DD")]
-        date: Option<NaiveDate>,
-        /// Repeat what was done for this date
-        #[arg(long)]
-        force: bool,
+        #[command(flatten)]
+        on: OnDate,
     },
     /// Take in files of one kind
     Ingest {
@@ -85,8 +81,8 @@ enum Command {
         kind: Kind,
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        #[arg(long, value_name = "YYYY-MM-DD")]
-        date: Option<NaiveDate>,
+        #[command(flatten)]
+        on: OnDate,
     },
     /// Decide which insurer owes each claim of a month (請求年月)
     Reroute {
@@ -95,8 +91,8 @@ enum Command {
         /// Decide as known before this moment instead of the cut-off
         #[arg(long, value_name = "YYYY-MM-DD[THH:MM:SS]", value_parser = parse_moment)]
         known_at: Option<NaiveDateTime>,
-        #[arg(long, value_name = "YYYY-MM-DD")]
-        date: Option<NaiveDate>,
+        #[command(flatten)]
+        on: OnDate,
     },
     /// Fees (手数料)
     Fees {
@@ -207,6 +203,17 @@ enum Command {
     },
 }
 
+/// The business date of a run.
+#[derive(clap::Args)]
+struct OnDate {
+    /// Business date [default: by the clock, before 08:00 yesterday]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<NaiveDate>,
+    /// Take a date that has not come yet; in a night also repeat what was done for its date
+    #[arg(long)]
+    force: bool,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Scale {
     Sample,
@@ -236,8 +243,8 @@ enum Monthly {
     Close {
         #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
         month: Month,
-        #[arg(long, value_name = "YYYY-MM-DD")]
-        date: Option<NaiveDate>,
+        #[command(flatten)]
+        on: OnDate,
     },
 }
 
@@ -247,8 +254,8 @@ enum MonthlyStats {
     Build {
         #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
         month: Month,
-        #[arg(long, value_name = "YYYY-MM-DD")]
-        date: Option<NaiveDate>,
+        #[command(flatten)]
+        on: OnDate,
     },
 }
 
@@ -338,16 +345,26 @@ fn config(arguments: &Arguments) -> Result<Config> {
     Config::load(&file, arguments.lake.as_deref())
 }
 
-fn business_date(given: Option<NaiveDate>) -> BusinessDate {
-    given.map_or_else(|| BusinessDate::of(outside::now()), BusinessDate)
+/// D: as given, else by the clock. One that has not come yet would close the history to every night before it.
+fn business_date(given: Option<NaiveDate>, force: bool) -> Result<BusinessDate> {
+    let now = outside::now();
+    match given {
+        None => Ok(BusinessDate::of(now)),
+        Some(date) if date > now.date() && !force => Err(Error::usage(format!(
+            "--date {date} has not come yet (today is {}); taken, no earlier night could be written; --force takes it all the same",
+            now.date()
+        ))),
+        Some(date) => Ok(BusinessDate(date)),
+    }
 }
 
 fn dispatch(arguments: &Arguments) -> Result<u8> {
     let json = arguments.json;
-    let job = |name: &str, date: Option<NaiveDate>, paths: Vec<PathBuf>, month: Option<Month>, known_at| {
+    let job = |name: &str, date: &OnDate, paths: Vec<PathBuf>, month: Option<Month>, known_at| {
         let job = jobs::find(name)?;
+        let date = business_date(date.date, date.force)?;
         let store = Store::open_locked(config(arguments)?, outside::outside())?;
-        let call = Call { store: &store, date: business_date(date), paths, month, known_at, force: false };
+        let call = Call { store: &store, date, paths, month, known_at, force: false };
         let report = (job.run)(&call)?;
         show::report(&report, json)?;
         Ok(exit_code(&report))
@@ -370,7 +387,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
             let summary = synth::generate(&options, output)?;
             show::synthesised(output, summary.files, summary.bytes, json)
         }
-        Command::Nightly { inbox, date, force } => {
+        Command::Nightly { inbox, on: OnDate { date, force } } => {
             let mut config = config(arguments)?;
             if let Some(inbox) = inbox {
                 if !inbox.is_dir() {
@@ -379,15 +396,11 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
                 config.inbox.clone_from(inbox);
             }
             let store = Store::open_locked(config, outside::outside())?;
-            let date = match date {
-                Some(date) => BusinessDate(*date),
-                None => nightly::unfinished(&store)?.unwrap_or_else(|| business_date(None)),
-            };
-            let night = nightly::run(&store, date, *force)?;
+            let night = nightly::run(&store, business_date(*date, *force)?, *force)?;
             show::night(&night, &store, json)?;
             Ok(night.exit_code())
         }
-        Command::Ingest { kind, paths, date } => {
+        Command::Ingest { kind, paths, on } => {
             let name = match kind {
                 Kind::Subscribers => "subscribers",
                 Kind::Links => "links",
@@ -396,12 +409,12 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
                 Kind::Receipts => "receipts",
                 Kind::Masters => "masters",
             };
-            job(name, *date, paths.clone(), None, None)
+            job(name, on, paths.clone(), None, None)
         }
-        Command::Reroute { month, known_at, date } => job("reroute", *date, Vec::new(), Some(*month), *known_at),
-        Command::Fees { command: Monthly::Close { month, date } } => job("fees", *date, Vec::new(), Some(*month), None),
-        Command::Stats { command: MonthlyStats::Build { month, date } } => {
-            job("stats", *date, Vec::new(), Some(*month), None)
+        Command::Reroute { month, known_at, on } => job("reroute", on, Vec::new(), Some(*month), *known_at),
+        Command::Fees { command: Monthly::Close { month, on } } => job("fees", on, Vec::new(), Some(*month), None),
+        Command::Stats { command: MonthlyStats::Build { month, on } } => {
+            job("stats", on, Vec::new(), Some(*month), None)
         }
         Command::Keys { command: KeysCommand::Rotate { forget } } => {
             let mut store = Store::open_locked(config(arguments)?, outside::outside())?;
@@ -409,16 +422,12 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
         }
         Command::Compact => {
             let date = jobs::compact::date(&Store::open(config(arguments)?, outside::outside())?)?;
-            job("compact", date, Vec::new(), None, None)
+            // The date is that of the history, whatever it is.
+            job("compact", &OnDate { date, force: true }, Vec::new(), None, None)
         }
         Command::Audit { command: Audit::Verify } => {
-            // Under the lock, so that a run that was cut off is finished before it is judged; what a kill cannot explain
-            // stays as it is and is judged as it is.
-            let store = Store::lock(config(arguments)?, outside::outside())?;
-            match publish::recover(&store) {
-                Ok(()) | Err(Error::Integrity(_)) => show::verified(&store, json),
-                Err(error) => Err(error),
-            }
+            // Under the lock, so that no run is under way; what stands there is judged as it is.
+            show::verified(&Store::open_to_verify(config(arguments)?, outside::outside())?, json)
         }
         Command::Release { origin, receipt } => {
             let store = Store::open_locked(config(arguments)?, outside::outside())?;
@@ -456,14 +465,14 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
                 at: *at,
             };
             let request = if own == Request::default() { access::request(request.as_ref())? } else { own };
-            access::inquire(&Store::open(config(arguments)?, outside::outside())?, &request, json)
+            access::inquire(&Store::open_recording(config(arguments)?, outside::outside())?, &request, json)
         }
         Command::Export { table, generation, format, output } => {
             let format = match format {
                 ExportFormat::Csv => Format::Csv,
                 ExportFormat::Parquet => Format::Parquet,
             };
-            let store = Store::open(config(arguments)?, outside::outside())?;
+            let store = Store::open_recording(config(arguments)?, outside::outside())?;
             access::export(&store, table, *generation, format, output, json)
         }
         Command::Status => show::status(&Store::open(config(arguments)?, outside::outside())?, json),

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shikaku_pipeline::crl::{judge, set};
+use shikaku_pipeline::error;
 use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::store::{Stage, Store};
+use shikaku_pipeline::store::{Stage, Store, leaving};
 use shikaku_pipeline::text::my_number;
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
@@ -51,9 +52,13 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     if ignored > 0 {
         tracing::warn!(job = JOB.name, ignored, "files that are no .crl were ignored");
     }
-    let inputs = inbox::read_all(call.store, &files)?;
+    let (inputs, unread) = inbox::read_all(call.store, &files)?;
+    if let Some((path, why)) = unread.first() {
+        // A set is taken whole, so one file that cannot be read holds it back.
+        return Err(Error::failed(format!("{}: {why}; the set stays in the inbox", error::shown(path).display())));
+    }
     let marks: Vec<PathBuf> = call.paths.iter().map(|dir| dir.join("_DONE")).filter(|mark| mark.exists()).collect();
-    let marks = inbox::read_all(call.store, &marks)?;
+    let (marks, _) = inbox::read_all(call.store, &marks)?;
     let mut report = take_set(call, &inputs, |stage| {
         for name in call.paths.iter().filter_map(|dir| set::date_of(dir)) {
             stage.fact("crl", "newest_set", name);
@@ -62,7 +67,11 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         marks.iter().for_each(|mark| stage.release(mark));
     })?;
     if report.unchanged {
-        clear_done(&inputs, &marks)?;
+        // A set that was taken in before and came again: its files are in the landing already.
+        for file in inputs.iter().chain(&marks) {
+            let Some(from) = &file.inbox_path else { continue };
+            leaving::leave(&call.store.config.inbox, from, &file.sha256, None)?;
+        }
         // What was refused before is still refused, and the night still runs on an old generation.
         report.rejections = call.store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
     }
@@ -98,7 +107,7 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
         return Err(Error::usage(format!("{point}: {code} {what} cannot be overridden; ask the CA for a sound set")));
     }
     let rows = store.ledger.inputs(Some(&run_id))?;
-    let inputs: Option<Vec<Input>> = rows.iter().map(|(_, row)| Input::again(store, row)).collect();
+    let inputs: Option<Vec<Input>> = rows.iter().map(|(_, row)| Input::again(store, row)).collect::<Result<_>>()?;
     let Some(inputs) = inputs else { return Err(Error::usage("the bytes of the refused set are kept no longer")) };
     let date = fact("refused")?.and_then(|date| date.parse().ok()).map(BusinessDate);
     let Some(date) = date else { return Err(Error::usage("no CRL set stands refused")) };
@@ -111,18 +120,4 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     store.note(Event::Fact { name, key: set::identity(&inputs), value, at })?;
     let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false };
     take_set(&call, &inputs, |_| {})
-}
-
-/// A set that was taken in before and came again: its files are in the landing already.
-fn clear_done(inputs: &[Input], marks: &[Input]) -> Result<()> {
-    use shikaku_pipeline::error::At as _;
-    for file in inputs.iter().chain(marks).filter(|f| f.inbox_path.is_some()) {
-        std::fs::remove_file(&file.path).at(&file.path)?;
-    }
-    for dir in marks.iter().filter(|m| m.inbox_path.is_some()).filter_map(|m| m.path.parent()) {
-        if std::fs::read_dir(dir).at(dir)?.next().is_none() {
-            std::fs::remove_dir(dir).at(dir)?;
-        }
-    }
-    Ok(())
 }

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::NaiveDateTime;
+use shikaku_pipeline::error::{self, At as _};
 use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::store::commit::{Begin, RunReport};
 use shikaku_pipeline::store::{RunSpec, Stage, Store};
@@ -103,11 +104,20 @@ pub fn table() -> String {
 
 /// Due when its inbox folder holds a file.
 fn due_inbox(store: &Store, folder: &str) -> Result<Option<Due>> {
+    let Some(dir) = inbox_folder(store, folder)? else { return Ok(None) };
+    let found = inbox::files(std::slice::from_ref(&dir))?;
+    let any = !found.files.is_empty() || !found.unread.is_empty() || !found.passed_over.is_empty();
+    Ok(any.then(|| Due { paths: vec![dir], month: None }))
+}
+
+/// A folder of the inbox, if it is there. One that cannot be looked at is an error: its files would be passed over unseen.
+pub fn inbox_folder(store: &Store, folder: &str) -> Result<Option<PathBuf>> {
     let dir = store.config.inbox.join(folder);
-    if !dir.is_dir() || inbox::files(std::slice::from_ref(&dir))?.is_empty() {
-        return Ok(None);
+    match std::fs::read_dir(&dir) {
+        Ok(_) => Ok(Some(dir)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).at(&dir),
     }
-    Ok(Some(Due { paths: vec![dir], month: None }))
 }
 
 /// The shape of every job that takes files in: digests, run identity, stage, commit, inbox.
@@ -117,9 +127,7 @@ fn take_in(
     work: impl FnOnce(&mut Stage<'_>, &[Input]) -> Result<()>,
 ) -> Result<RunReport> {
     let gathered = inbox::gather(call.store, &call.paths)?;
-    for input in &gathered.known {
-        tracing::info!(job, file = %&input.sha256[..12], "these bytes were taken in before; nothing changes");
-    }
+    let again = known_before(call, job, &gathered.known)?;
     let mut report = if gathered.new.is_empty() {
         RunReport { job: job.to_owned(), unchanged: true, ..RunReport::default() }
     } else {
@@ -128,8 +136,45 @@ fn take_in(
     };
     inbox::clear_known(call.store, &gathered.known)?;
     // A file that still waits for an earlier one keeps the night from being clean.
-    report.rejections |= report.unchanged && any_held(call.store, &gathered.new)?;
+    report.rejections |= again || (report.unchanged && any_held(call.store, &gathered.new)?);
+    note_unread(job, &mut report, &gathered.unread, &gathered.passed_over);
     Ok(report)
+}
+
+/// Says which bytes were taken in before. Whether any of them were refused on an earlier day: then they are refused again.
+fn known_before(call: &Call<'_>, job: &str, known: &[Input]) -> Result<bool> {
+    let mut refused_again = false;
+    for input in known {
+        let file = &input.sha256[..12];
+        let Some(row) = call.store.ledger.input(&input.sha256)? else { continue };
+        let refused = matches!(row.state.as_str(), "rejected" | "quarantined");
+        let first = call.store.ledger.first_night_of(&input.sha256)?;
+        if refused && first.is_some_and(|first| call.date.to_string() > first) {
+            refused_again = true;
+            let code = row.code.as_deref().unwrap_or_default();
+            tracing::warn!(job, file, code, "these bytes were refused before; their result file stands");
+        } else {
+            tracing::info!(job, file, "these bytes were taken in before; nothing changes");
+        }
+    }
+    Ok(refused_again)
+}
+
+/// Puts into a report what could not be read and what was passed over.
+fn note_unread(job: &str, report: &mut RunReport, unread: &[(PathBuf, String)], passed_over: &[PathBuf]) {
+    if !unread.is_empty() {
+        report.rejections = true;
+        tracing::warn!(job, unread = unread.len(), "files that could not be read stay in the inbox");
+    }
+    if !passed_over.is_empty() {
+        tracing::warn!(
+            job,
+            passed_over = passed_over.len(),
+            "links and other things that are no files were passed over"
+        );
+    }
+    report.unread.extend(unread.iter().map(|(path, why)| format!("{}: {why}", error::shown(path).display())));
+    report.passed_over.extend(passed_over.iter().map(|path| error::shown(path).display().to_string()));
 }
 
 fn any_held(store: &Store, inputs: &[Input]) -> Result<bool> {

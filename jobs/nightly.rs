@@ -1,9 +1,10 @@
 //! One night: every job that is due, in order, under one lock. Its exit code says what happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use shikaku_pipeline::calendar::{self, Holidays};
+use shikaku_pipeline::config;
 use shikaku_pipeline::ledger::query::RunStatus;
 use shikaku_pipeline::ledger::{Event, RunRow};
 use shikaku_pipeline::masters::Masters;
@@ -41,31 +42,64 @@ impl Night {
     }
 }
 
-/// Date of a night that was cut off, so that a resumed one keeps its D.
-pub fn unfinished(store: &Store) -> Result<Option<BusinessDate>> {
-    let runs = store.ledger.runs()?;
-    let last = runs.iter().rev().find(|r| r.job == "nightly");
-    Ok(last.filter(|r| r.status == "started").and_then(|r| r.business_date.parse().ok()).map(BusinessDate))
+/// Event from which on the jobs of this night count, if one for the same date was cut off: what its jobs came to, its
+/// resumption says too. A night of another date is over.
+fn cut_off_since(store: &Store, date: BusinessDate) -> Result<Option<i64>> {
+    let Some(last) = store.ledger.newest_run("nightly")?.filter(|run| run.status == "started") else { return Ok(None) };
+    if last.business_date != date.to_string() {
+        tracing::warn!(date = last.business_date, "a night of another date was cut off; its window is over");
+        return Ok(None);
+    }
+    let parameters: BTreeMap<String, i64> = serde_json::from_str(&last.parameters).unwrap_or_default();
+    Ok(Some(parameters.get(SINCE).copied().unwrap_or(last.started_seq)))
+}
+
+/// Parameter of a resumed night: the event with which its first run began.
+const SINCE: &str = "since";
+
+/// The inbox must be there: a lost mount looks like a night without files.
+fn check_inbox(store: &Store) -> Result<()> {
+    let inbox = &store.config.inbox;
+    let unusable = |what: &str| Error::usage(format!("inbox {}: {what}", inbox.display()));
+    match std::fs::read_dir(inbox) {
+        Err(error) => return Err(unusable(&format!("cannot be read ({error}); is it mounted?"))),
+        Ok(_) if !config::INBOX.iter().any(|kind| inbox.join(kind).exists()) => {
+            return Err(unusable("none of its folders is there; is it mounted?"));
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Runs the night.
 pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
+    check_inbox(store)?;
+    let since = cut_off_since(store, date)?;
+    let parameters: BTreeMap<&str, i64> = since.into_iter().map(|seq| (SINCE, seq)).collect();
     let run = RunRow {
         run_id: run_id("nightly", &date.to_string(), &[], &store.config.digest),
         job: "nightly".to_owned(),
         business_date: date.to_string(),
-        parameters: "{}".to_owned(),
+        parameters: serde_json::to_string(&parameters)?,
         code_version: commit::CODE_VERSION.to_owned(),
         config_digest: store.config.digest.clone(),
     };
     // D is in the ledger before the first stage.
-    store.ledger.append(&[Event::RunStarted { run: run.clone(), at: store.now() }])?;
+    store.append(&[Event::RunStarted { run: run.clone(), at: store.now() }])?;
     let bar = progress();
     let mut night = Night { business_date: date.to_string(), jobs: Vec::new() };
     let mut failed: BTreeSet<&str> = BTreeSet::new();
     for job in JOBS {
         bar.set_message(job.name);
-        let outcome = one(store, date, force, job, &failed);
+        let mut outcome = one(store, date, force, job, &failed);
+        if let Some(since) = since.filter(|_| outcome.exit_code == 0) {
+            // What was rejected before the night was cut off was rejected in this night.
+            let runs = store.ledger.runs_of(job.name, &date.to_string())?;
+            let rejected =
+                |r: &RunStatus| r.started_seq > since && r.outcome.as_deref() == Some("done_with_rejections");
+            if runs.iter().any(|r| r.status == "published" && rejected(r)) {
+                (outcome.state, outcome.exit_code) = ("rejections", 3);
+            }
+        }
         if outcome.exit_code == 1 || outcome.exit_code == 5 || outcome.exit_code == 2 {
             failed.insert(job.name);
         }
@@ -142,8 +176,7 @@ fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> Result<bool
     if !must_come(store, job) || (job.days == Days::Business && !calendar::is_business_day(date.0, &holidays(store)?)) {
         return Ok(false);
     }
-    let came = |r: &RunStatus| r.job == job.name && r.business_date == date.to_string() && r.status == "published";
-    Ok(!store.ledger.runs()?.iter().any(came))
+    Ok(!store.ledger.runs_of(job.name, &date.to_string())?.iter().any(|r| r.status == "published"))
 }
 
 fn holidays(store: &Store) -> Result<Holidays> {

@@ -94,8 +94,7 @@ fn source(snapshot: &Snapshot, generations: &[&Generation], lake: &Path) -> Resu
     let mut files = Vec::new();
     for generation in generations {
         for part in snapshot.parts(generation)? {
-            let name = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let path = lake.join(&generation.dir).join(name).display().to_string();
+            let path = lake.join(&part.path).display().to_string();
             files.push(format!("'{}'", path.replace('\'', "''")));
         }
     }

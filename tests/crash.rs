@@ -67,6 +67,6 @@ fn a_night_that_was_cut_off_keeps_its_business_date() {
     fill(&lake);
     let status = lake.command(&["nightly", "--date", D]).env("SHIKAKU_DIE_AT", "3").status().unwrap();
     assert!(status.code().is_none());
-    lake.run(&["nightly"]).exits(3);
+    lake.run(&["nightly", "--date", D]).exits(3);
     assert_eq!(lake.column("coverage", "recorded_from"), ["2026-10-30 21:00:00"; 2]);
 }

@@ -17,7 +17,7 @@ use shikaku_pipeline::lake::row::{Cell, Row};
 use shikaku_pipeline::ledger::{Event, InputRow};
 use shikaku_pipeline::masters;
 use shikaku_pipeline::store::commit::Begin;
-use shikaku_pipeline::store::{Outside, RunSpec, Stage, Store, publish};
+use shikaku_pipeline::store::{Outside, RunSpec, Stage, Store};
 use shikaku_pipeline::text::cp932::Encoding;
 use shikaku_pipeline::text::digits::my_number_digit;
 use shikaku_pipeline::time::BusinessDate;
@@ -772,8 +772,7 @@ fn one_run(
     release(world, run, |origin, receipt| {
         let (name, at) = ("released".to_owned(), store.now());
         let event = Event::Fact { name, key: format!("{origin}/{receipt}"), value: at.clone(), at };
-        store.ledger.append(&[event]).unwrap();
-        publish::write_head(&store.config.lake, &store.ledger, None).unwrap();
+        store.note(event).unwrap();
     });
     // Names in any order of arrival.
     for (n, file) in run.files.iter().enumerate() {

@@ -138,7 +138,7 @@ fn links_are_due_on_business_days_and_the_calendar_must_reach_the_coming_year() 
     night("2026-11-03").exits(0);
     night("2026-11-04").exits(3);
     // The sample's file ends with 2027.
-    let done = night("2027-03-01").exits(3);
+    let done = lake.run(&["--json", "nightly", "--date", "2027-03-01", "--force"]).exits(3);
     assert!(done.stdout.contains("year_missing") && done.stdout.contains("2028"), "{}", done.stdout);
     let doctor = lake.run(&["doctor"]);
     assert!(doctor.stdout.contains("holidays"));

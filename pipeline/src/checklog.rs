@@ -62,7 +62,7 @@ fn note_late(stage: &mut Stage<'_>, date: &str) -> Result<()> {
 fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String, Vec<Cell>>> {
     let mut wanted = BTreeSet::new();
     for file in files {
-        let mut lines = DataLines::open(&file.input.path, layout::of("CHK"))?;
+        let mut lines = DataLines::open(&file.input, layout::of("CHK"))?;
         while let Some(record) = lines.next_line()? {
             wanted.insert(String::from_utf8_lossy(record.field(1)).into_owned());
         }
@@ -94,7 +94,7 @@ fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<
     let mut outcome = Outcome::default();
     let mut rows = Vec::new();
     let mut result = ResultFile::new(file.answer, Some(header));
-    let mut lines = DataLines::open(&file.input.path, layout)?;
+    let mut lines = DataLines::open(&file.input, layout)?;
     let source = file.input.source_file();
     let (serial, validity) = (layout.at("serial"), layout.at("validity"));
     let mut line_no = 0i64;

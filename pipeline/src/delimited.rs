@@ -46,7 +46,7 @@ pub fn inspect_all(
 ) -> Result<Vec<Checked>> {
     let one = |input: &Input| -> Result<Checked> {
         let limit = |layout: &Layout| store.config.limit(layout);
-        let seen = envelope::inspect(&input.path, &Accepts { kinds, encoding_of, limit: &limit })?;
+        let seen = envelope::inspect(input, &Accepts { kinds, encoding_of, limit: &limit })?;
         let rows = i64::try_from(seen.rows).unwrap_or(i64::MAX);
         let (header, registered) = (seen.header, seen.registered);
         let (encoding, answer) = (seen.encoding, seen.answer);

@@ -20,7 +20,10 @@ pub enum Error {
     #[error("{}: {source}", .path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("ledger: {0}")]
-    Ledger(#[from] sqlx::Error),
+    Ledger(sqlx::Error),
+    /// An input was replaced or written to while it was read; it is taken in the next run.
+    #[error("{}: changed while it was read; it stays where it is for the next run", .0.display())]
+    Changed(PathBuf),
     #[error("parquet {}: {source}", .path.display())]
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("arrow: {0}")]
@@ -61,8 +64,32 @@ impl Error {
     }
 }
 
+impl From<sqlx::Error> for Error {
+    /// Damage is told from trouble: what the ledger should hold and does not is exit 5.
+    fn from(error: sqlx::Error) -> Self {
+        const DAMAGED: &str =
+            "the ledger is damaged or tables of it are gone: restore it from a copy made with the lake";
+        match &error {
+            sqlx::Error::Database(own) => {
+                let code = own.code().unwrap_or_default();
+                // SQLite's primary result codes CORRUPT and NOTADB; SQLSTATE undefined_table and undefined_column.
+                let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|n| n & 0xff);
+                let missing = ["no such table", "no such column"].iter().any(|text| own.message().starts_with(text));
+                if matches!(primary, Some(11 | 26)) || missing || matches!(&*code, "42P01" | "42703") {
+                    return Self::Integrity(DAMAGED.to_owned());
+                }
+                Self::Ledger(error)
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+                Self::Integrity(DAMAGED.to_owned())
+            }
+            _ => Self::Ledger(error),
+        }
+    }
+}
+
 /// A path as it may be shown: a name with a likely 個人番号 in it is left out.
-fn shown(path: &std::path::Path) -> std::path::PathBuf {
+pub fn shown(path: &std::path::Path) -> std::path::PathBuf {
     let text = path.to_string_lossy();
     if crate::text::my_number::found_in(&text) { "(name not shown)".into() } else { path.to_owned() }
 }

@@ -39,7 +39,7 @@ pub fn export(
         return Err(Error::usage(format!("set {set} does not exist; the newest is {}", newest.set_id)));
     }
     let snapshot = Snapshot::new(store.config.lake.clone(), set, store.ledger.generations()?);
-    let reader = Reader::new(snapshot, store.keys.clone());
+    let reader = store.reader_of(snapshot);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let half = path.with_file_name(format!(".{name}.tmp"));
     let count = match format {

@@ -1,5 +1,6 @@
 //! Inputs: where they are, what they are called, and their digest, which is what they are.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use rayon::prelude::*;
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::ledger::InputRow;
-use crate::store::{Store, landing};
+use crate::stamp::{Reopen, Stamp};
+use crate::store::{Store, landing, leaving};
 use crate::text::my_number;
 
 /// Longest name in bytes.
@@ -25,15 +27,26 @@ pub struct Input {
     pub bytes: i64,
     /// Path below the inbox, when it lies there: such files go once they have landed.
     pub inbox_path: Option<String>,
-    /// `path` is the landed form of the bytes: they lie in the lake already.
-    pub landed: bool,
+    /// What it was when its digest was taken; `None` = `path` is the landed form of the bytes, which lie in the lake already.
+    stamp: Option<Stamp>,
 }
 
 impl Input {
+    /// Takes the digest of a file. [`Error::Changed`] when it is written to meanwhile.
     pub fn read(path: &Path, inbox: &Path) -> Result<Self> {
-        let (sha256, bytes) = digest::sha256_file(path)?;
+        let mut file = File::open(path).at(path)?;
+        let stamp = Stamp::of(&file).at(path)?;
+        let (sha256, bytes) = digest::sha256_of(&mut file).at(path)?;
+        if Stamp::of(&file).at(path)? != stamp {
+            return Err(Error::Changed(path.to_owned()));
+        }
         let renamed = rename_if_unfit(path, inbox, &sha256)?;
         let path = renamed.as_deref().unwrap_or(path);
+        // A rename changes the file's stamp, not the file.
+        let stamp = match &renamed {
+            Some(to) => Stamp::of(&File::open(to).at(to)?).at(to)?,
+            None => stamp,
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self {
             path: path.to_owned(),
@@ -41,23 +54,39 @@ impl Input {
             sha256,
             bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
             inbox_path: below(path, inbox),
-            landed: false,
+            stamp: Some(stamp),
         })
     }
 
-    /// An input of an earlier run, read again from where it landed; `None` when its bytes were not kept.
-    pub fn again(store: &Store, row: &InputRow) -> Option<Self> {
-        let path = store.config.lake.join(row.landing.as_ref()?);
+    /// An input of an earlier run, read again from where it landed, its bytes compared with its digest; `None` when they were
+    /// not kept.
+    pub fn again(store: &Store, row: &InputRow) -> Result<Option<Self>> {
+        let Some(landing) = &row.landing else { return Ok(None) };
+        let path = store.resolve(&format!("lake/{landing}"))?;
+        let mut landed = landing::open(&path, store.keys.as_deref())?;
+        if digest::sha256_of(&mut *landed).at(&path)?.0 != row.sha256 {
+            return Err(Error::integrity(format!("lake/{landing}: is not what was received")));
+        }
         let (name, sha256) = (row.name.clone(), row.sha256.clone());
-        Some(Self { path, name, sha256, bytes: row.bytes, inbox_path: None, landed: true })
+        Ok(Some(Self { path, name, sha256, bytes: row.bytes, inbox_path: None, stamp: None }))
     }
 
     /// The bytes as received.
     pub fn open(&self, store: &Store) -> Result<Box<dyn Read>> {
-        if self.landed {
-            return landing::open(&self.path, store.keys.as_deref());
+        match self.stamp {
+            None => landing::open_known(&self.path, store.keys.as_deref(), &self.sha256),
+            Some(_) => Ok(Box::new(self.reopen()?)),
         }
-        Ok(Box::new(File::open(&self.path).at(&self.path)?))
+    }
+
+    /// Whether the bytes that were read are still those of the digest: a file that another one replaced is of no more
+    /// concern, one that was written to in its place is.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let now = std::fs::symlink_metadata(&self.path).ok().map(|m| Stamp::from_metadata(&m));
+        match (self.stamp, now) {
+            (Some(then), Some(now)) if now.is_same_file(&then) && now != then => Err(Error::Changed(self.path.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// `source_file` of rows that came from it.
@@ -66,17 +95,36 @@ impl Input {
     }
 }
 
+impl Reopen for Input {
+    fn reopen(&self) -> Result<File> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::Changed(self.path.clone()));
+            }
+            file => file.at(&self.path)?,
+        };
+        match self.stamp {
+            Some(stamp) if Stamp::of(&file).at(&self.path)? != stamp => Err(Error::Changed(self.path.clone())),
+            _ => Ok(file),
+        }
+    }
+
+    fn place(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// A path of the inbox stands in the ledger and in messages. One that cannot (no Unicode, or a likely 個人番号 in it) gets
 /// the file's digest for a name, before anything is recorded.
 fn rename_if_unfit(path: &Path, inbox: &Path, sha256: &str) -> Result<Option<PathBuf>> {
-    let (Ok(own), Ok(inbox)) = (path.canonicalize(), inbox.canonicalize()) else { return Ok(None) };
-    let Ok(below) = own.strip_prefix(&inbox) else { return Ok(None) };
+    let (Ok(canonical), Ok(inbox)) = (path.canonicalize(), inbox.canonicalize()) else { return Ok(None) };
+    let Ok(below) = canonical.strip_prefix(&inbox) else { return Ok(None) };
     let fit = below.to_str().is_some_and(|text| !my_number::found_in(text));
     let Some(folder) = below.components().next().filter(|_| !fit && below.components().count() > 1) else {
         return Ok(None);
     };
     let to = inbox.join(folder).join(format!("input-{}", &sha256[..16]));
-    std::fs::rename(&own, &to).at(&to)?;
+    leaving::rename_new(&canonical, &to).at(&to)?;
     Ok(Some(to))
 }
 
@@ -109,62 +157,107 @@ pub fn safe_name(name: &str) -> String {
     if clean.is_empty() || my_number::found_in(&clean) { "input".to_owned() } else { clean }
 }
 
-/// Files below the paths given, each once, in path order. Hidden and half-written files are passed over.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+/// What lies below some paths.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Files, each once, in path order.
+    pub files: Vec<PathBuf>,
+    /// Files and folders that could not be looked at, and why; the others are taken all the same.
+    pub unread: Vec<(PathBuf, String)>,
+    /// Symbolic links and other things that are no files: what they lead to is not the inbox's.
+    pub passed_over: Vec<PathBuf>,
+}
+
+/// Files below the paths given. Hidden and half-written files are passed over.
+pub fn files(paths: &[PathBuf]) -> Result<Found> {
+    let mut found = Found::default();
     for path in paths {
         if !path.exists() {
             return Err(Error::usage(format!("{}: no such file or folder", path.display())));
         }
-        walk(path, true, &mut found)?;
+        walk(path, true, &mut found);
     }
-    found.sort();
-    found.dedup();
+    found.files.sort();
+    found.files.dedup();
     Ok(found)
 }
 
-fn walk(path: &Path, named: bool, found: &mut Vec<PathBuf>) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part");
-    if unfinished && !named {
-        return Ok(());
+/// Whether a name is one that deliverers give while they write.
+pub fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part")
+}
+
+fn walk(path: &Path, named: bool, found: &mut Found) {
+    if !named && is_unfinished(&path.file_name().unwrap_or_default().to_string_lossy()) {
+        return;
     }
     // Inside a folder only files themselves are taken: a link could lead anywhere, a pipe could hold the night for ever.
-    let kind = if named { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) }.at(path)?.file_type();
-    if kind.is_file() {
-        found.push(path.to_owned());
-        return Ok(());
+    let kind = if named { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+    let entries = match kind.map(|m| m.file_type()) {
+        Ok(kind) if kind.is_file() => return found.files.push(path.to_owned()),
+        Ok(kind) if kind.is_dir() => std::fs::read_dir(path),
+        Ok(_) => return found.passed_over.push(path.to_owned()),
+        // Gone since its folder was listed: whoever delivers took it back.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return,
+        Err(error) => Err(error),
+    };
+    match entries {
+        Ok(entries) => {
+            for entry in entries {
+                match entry {
+                    Ok(entry) => walk(&entry.path(), false, found),
+                    Err(error) => found.unread.push((path.to_owned(), error.to_string())),
+                }
+            }
+        }
+        Err(error) => found.unread.push((path.to_owned(), error.to_string())),
     }
-    if !kind.is_dir() {
-        tracing::warn!("a link or another thing that is no file lies in the inbox and is passed over");
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path).at(path)? {
-        walk(&entry.at(path)?.path(), false, found)?;
-    }
-    Ok(())
 }
 
 /// Inputs of a job: new ones, and ones whose bytes were taken in before (equal bytes count once).
+#[derive(Default)]
 pub struct Gathered {
     pub new: Vec<Input>,
     pub known: Vec<Input>,
+    /// Files and folders that could not be read, and why; they stay for the next run.
+    pub unread: Vec<(PathBuf, String)>,
+    /// Links and the like.
+    pub passed_over: Vec<PathBuf>,
 }
 
-/// Reads the digests of files, side by side.
-pub fn read_all(store: &Store, files: &[PathBuf]) -> Result<Vec<Input>> {
-    files.par_iter().map(|path| Input::read(path, &store.config.inbox)).collect()
+/// Reads the digests of files, side by side. What cannot be read is set aside: one bad file must not hold up the others.
+pub fn read_all(store: &Store, files: &[PathBuf]) -> Result<(Vec<Input>, Vec<(PathBuf, String)>)> {
+    let read: Vec<Result<Input>> = files.par_iter().map(|path| Input::read(path, &store.config.inbox)).collect();
+    let (mut inputs, mut unread) = (Vec::new(), Vec::new());
+    for (path, one) in files.iter().zip(read) {
+        match one {
+            Ok(input) => inputs.push(input),
+            Err(Error::Io { source, .. }) if is_of_the_file(&source) => unread.push((path.clone(), source.to_string())),
+            Err(Error::Changed(_)) => unread.push((path.clone(), "changed while it was read".to_owned())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((inputs, unread))
+}
+
+/// Whether an error says something of the file, not of the machine (no file handle left, no memory).
+fn is_of_the_file(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let machine = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(|errno| errno.raw_os_error());
+    !error.raw_os_error().is_some_and(|code| machine.contains(&code))
 }
 
 /// Reads the digests of all files below the paths. New inputs come in digest order, so that arrival does not show.
 pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
-    let mut gathered = Gathered { new: Vec::new(), known: Vec::new() };
     let found = files(paths)?;
-    for input in read_all(store, &found)? {
-        let twice = gathered.new.iter().any(|i| i.sha256 == input.sha256);
-        let into =
-            if twice || store.ledger.is_known_input(&input.sha256)? { &mut gathered.known } else { &mut gathered.new };
-        into.push(input);
+    let (inputs, unread) = read_all(store, &found.files)?;
+    let mut gathered = Gathered { unread: found.unread, passed_over: found.passed_over, ..Gathered::default() };
+    gathered.unread.extend(unread);
+    let mut seen = BTreeSet::new();
+    for input in inputs {
+        let twice = !seen.insert(input.sha256.clone());
+        let known = twice || store.ledger.is_known_input(&input.sha256)?;
+        if known { &mut gathered.known } else { &mut gathered.new }.push(input);
     }
     gathered.new.sort_by(|a, b| a.sha256.cmp(&b.sha256));
     Ok(gathered)
@@ -174,15 +267,17 @@ pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
 pub fn clear_known(store: &Store, known: &[Input]) -> Result<()> {
     for input in known {
         let Some(from) = &input.inbox_path else { continue };
-        let path = store.config.inbox.join(from);
-        match store.ledger.input_state(&input.sha256)?.as_deref() {
-            Some("quarantined") => {
-                let to = store.config.inbox.join(format!("quarantine/{}_{}", &input.sha256[..12], input.name));
-                std::fs::rename(&path, &to).at(&to)?;
-            }
-            Some("held") | None => {}
-            Some(_) => std::fs::remove_file(&path).at(&path)?,
-        }
+        let to = match store.ledger.input_state(&input.sha256)?.as_deref() {
+            Some("held") | None => continue,
+            Some("quarantined") => Some(quarantine_place(input)),
+            Some(_) => None,
+        };
+        leaving::leave(&store.config.inbox, from, &input.sha256, to.as_deref())?;
     }
     Ok(())
+}
+
+/// Where a file that likely holds a 個人番号 goes, below the inbox.
+pub fn quarantine_place(input: &Input) -> String {
+    format!("quarantine/{}_{}", &input.sha256[..12], input.name)
 }

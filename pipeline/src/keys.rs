@@ -90,7 +90,8 @@ impl Keys {
     }
 
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).at(path)?;
+        // A key file that is not there or not readable is a fault of the configuration that names it.
+        let text = std::fs::read_to_string(path).at(path).map_err(|e| Error::usage(format!("key file {e}")))?;
         Self::parse(&text).map_err(|e| Error::usage(format!("{}: {e}", path.display())))
     }
 
@@ -192,13 +193,39 @@ impl Keys {
         opened.try_into().map_err(|_| bad())
     }
 
+    /// Mark of a master key by which another key of the same id shows; it tells nothing of the key. `None` = not held.
+    pub fn mark(&self, id: &str) -> Option<String> {
+        let key = self.master(id).ok()?;
+        Some(hmac(key, &format!("shikaku master key {id}"))[..32].to_owned())
+    }
+
+    /// The same of the chain key.
+    pub fn chain_mark(&self) -> String {
+        hmac(&self.chain, "shikaku chain key")[..32].to_owned()
+    }
+
+    /// The same keys with another one current, if it is held.
+    pub fn with_current(&self, id: &str) -> Result<Self> {
+        self.master(id)?;
+        Ok(Self { current: id.to_owned(), chain: self.chain.clone(), masters: self.masters.clone() })
+    }
+
+    /// MAC of an event by its place and hash; no other text that is signed starts so.
+    pub fn event_mac(&self, seq: i64, hash: &str) -> String {
+        self.mac(&format!("event {seq} {hash}"))
+    }
+
     /// HMAC of the chain's head and of what an access record says was asked.
     pub fn mac(&self, text: &str) -> String {
-        // HMAC takes a key of any length, so this cannot fail.
-        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.chain) else { return String::new() };
-        mac.update(text.as_bytes());
-        crate::digest::hex(&mac.finalize().into_bytes())
+        hmac(&self.chain, text)
     }
+}
+
+fn hmac(key: &[u8], text: &str) -> String {
+    // HMAC takes a key of any length, so this cannot fail.
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return String::new() };
+    mac.update(text.as_bytes());
+    crate::digest::hex(&mac.finalize().into_bytes())
 }
 
 #[cfg(test)]

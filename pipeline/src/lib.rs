@@ -28,10 +28,12 @@ pub mod receipts;
 pub mod reroute;
 pub mod rollup;
 pub mod sort;
+pub mod stamp;
 pub mod stats;
 pub mod store;
 pub mod synth;
 pub mod text;
+pub mod threads;
 pub mod time;
 pub mod versions;
 

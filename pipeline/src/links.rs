@@ -130,7 +130,7 @@ fn bound(links: &Links, files: &[Checked]) -> Result<BTreeSet<String>> {
         let Some(header) = &file.header else { continue };
         let layout = layout::of(&header.kind);
         let fields = serial_fields(layout);
-        let mut lines = DataLines::open(&file.input.path, layout)?;
+        let mut lines = DataLines::open(&file.input, layout)?;
         while let Some(record) = lines.next_line()? {
             for field in &fields {
                 let text = String::from_utf8_lossy(record.field(*field));
@@ -246,7 +246,7 @@ fn each_line(file: &Checked, take: &mut Take<'_>) -> Result<()> {
     let layout = layout::of(&header.kind);
     let checker = Checker::new(Context::plain(layout, file.encoding, header.created));
     let mut numbers = Numbers::default();
-    let mut lines = DataLines::open(&file.input.path, layout)?;
+    let mut lines = DataLines::open(&file.input, layout)?;
     let mut at = 0;
     while let Some(record) = lines.next_line()? {
         let mut findings = Vec::new();

@@ -119,7 +119,7 @@ impl Masters {
         let (before, after): (Vec<_>, Vec<_>) = sets.partition(|(before, _)| *before);
         let set = before.into_iter().map(|(_, set)| set).max().or(after.into_iter().map(|(_, set)| set).min());
         let snapshot = Snapshot::new(store.config.lake.clone(), set.unwrap_or(0), store.ledger.generations()?);
-        Self::load(&Reader::new(snapshot, store.keys.clone()))
+        Self::load(&store.reader_of(snapshot))
     }
 
     /// Definition of an insurer code; the default where none is given.
@@ -169,9 +169,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     // Two files of one master in a night: the later name holds, whatever the order of arrival.
     ordered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
     for input in ordered {
-        let opened = master::open(&input.path)?;
+        let opened = master::open(input)?;
         let outcome = match &opened {
-            master::Opened::Refused(_) if crate::text::my_number::found_in_file(&input.path, 0)? => {
+            master::Opened::Refused(_) if crate::text::my_number::found_in_file(input, 0)? => {
                 Outcome::refused("900001")
             }
             master::Opened::Refused(code) => Outcome::refused(code),

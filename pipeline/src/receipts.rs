@@ -1,18 +1,18 @@
 //! Receiving レセプト files: control totals, the 個人番号 guard, one row per receipt. The bytes stay in the landing.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::BufReader;
 
 use serde::{Deserialize, Serialize};
 use shikaku_schemas::tables;
 
-use crate::error::{At, Result};
+use crate::error::Result;
 use crate::inbox::Input;
 use crate::lake::row::{Cell, Row};
 use crate::ledger::InputRow;
 use crate::outbox;
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
+use crate::stamp::Reopen as _;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
@@ -72,7 +72,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
         // A file that could not be read to its end would land with what was not looked at.
         let outcome = match outcome {
-            Err((broken, read)) if broken.code != "900001" && my_number::found_in_file(&input.path, 0)? => {
+            Err((broken, read)) if broken.code != "900001" && my_number::found_in_file(input, 0)? => {
                 Err((Broken { code: "900001", ..broken }, read))
             }
             outcome => outcome,
@@ -152,7 +152,7 @@ fn broken(code: &'static str) -> Broken {
 
 /// Reads a file whole once: structure, guard, totals. The count beside an error is of receipts seen before it.
 fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Accepted, (Broken, i64)>> {
-    let file = File::open(&input.path).at(&input.path)?;
+    let file = input.reopen()?;
     let mut reader = match UkeReader::open(BufReader::with_capacity(1 << 18, file)) {
         Ok(reader) => reader,
         Err(broken) => return Ok(Err((broken, 0))),

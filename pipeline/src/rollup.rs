@@ -25,7 +25,9 @@ pub fn sum_by(
     }
     let mut files: Vec<PathBuf> = Vec::new();
     for generation in generations {
-        files.extend(reader.snapshot.parts(generation)?);
+        for part in reader.snapshot.parts(generation)? {
+            files.push(reader.checked_path(part)?);
+        }
     }
     if files.is_empty() {
         return Ok(Vec::new());

@@ -10,8 +10,11 @@ pub mod tables;
 pub mod uke;
 
 /// Ledger migrations in order: version and SQL. The SQL is portable between SQLite and PostgreSQL.
-pub const MIGRATIONS: &[(i64, &str)] =
-    &[(1, include_str!("../migrations/0001_ledger.sql")), (2, include_str!("../migrations/0002_removals.sql"))];
+pub const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_ledger.sql")),
+    (2, include_str!("../migrations/0002_removals.sql")),
+    (3, include_str!("../migrations/0003_integrity.sql")),
+];
 
 /// Parses one embedded TOML file. The files are part of the program, so a mistake in one is a programming error
 /// that the crate's tests find.

@@ -81,6 +81,9 @@ pub struct Table {
     /// Columns that are looked up by value: they get Bloom filters, unless the order of the rows tells as much.
     #[serde(default)]
     pub lookup: Vec<String>,
+    /// Columns whose values differ from row to row: a dictionary of them would be begun and thrown away.
+    #[serde(default)]
+    pub no_dictionary: Vec<String>,
     pub source: String,
     pub columns: Vec<Column>,
 }

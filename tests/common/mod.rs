@@ -166,7 +166,8 @@ impl Lake {
         }
         files.retain(|path, _| {
             let table = path.split('/').nth(1).unwrap_or("");
-            let ledger = path.contains("ledger.sqlite") || path.ends_with("chain.head") || path.ends_with(".lock");
+            let own = ["chain.head", ".lock", ".chain.lock", ".id"].map(|name| format!("lake/{name}"));
+            let ledger = path.contains("ledger.sqlite") || own.contains(path);
             !ledger
                 && !path.contains("/_manifest/")
                 && !matches!(table, "run" | "run_input" | "run_output" | "rejection")

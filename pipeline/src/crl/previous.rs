@@ -11,6 +11,7 @@ use super::entries::Says;
 use super::listing::reason_text;
 use crate::error::{Error, Result};
 use crate::lake::read::{Group, Reader, named};
+use crate::threads;
 
 /// Rows with their issuer, if it is the same for all.
 type Batch = (Option<Arc<str>>, RecordBatch);
@@ -47,7 +48,9 @@ impl Block {
 
 /// Where the reading stands.
 pub struct Previous {
-    batches: Receiver<Result<Batch>>,
+    /// `None` is its end: a reader that stopped without it has not read everything.
+    batches: Receiver<Result<Option<Batch>>>,
+    ended: bool,
     block: Option<Block>,
     row: usize,
 }
@@ -56,11 +59,14 @@ impl Previous {
     pub fn open(reader: &Reader, table: &'static Table) -> Result<Self> {
         let groups = reader.groups(table, None)?;
         let (sender, batches) = sync_channel(4);
-        std::thread::spawn(move || {
+        threads::spawn("set before", move || {
             // Whoever reads may have stopped; then nobody misses the rest.
-            let _ = groups.iter().try_for_each(|group| read_group(group, &|batch| sender.send(batch).is_ok()));
-        });
-        let mut own = Self { batches, block: None, row: 0 };
+            let send = |batch: Result<Batch>| sender.send(batch.map(Some)).is_ok();
+            if groups.iter().try_for_each(|group| read_group(group, &send)).is_some() {
+                let _ = sender.send(Ok(None));
+            }
+        })?;
+        let mut own = Self { batches, ended: false, block: None, row: 0 };
         own.settle()?;
         Ok(own)
     }
@@ -70,8 +76,14 @@ impl Previous {
         while self.block.as_ref().is_none_or(|block| self.row >= block.serials.len()) {
             self.row = 0;
             self.block = None;
-            let Ok(batch) = self.batches.recv() else { break };
-            self.block = Some(Block::of(&batch?)?);
+            if self.ended {
+                break;
+            }
+            let batch = self.batches.recv().map_err(|_| Error::failed("the reader of the set before stopped"))?;
+            match batch? {
+                Some(batch) => self.block = Some(Block::of(&batch)?),
+                None => self.ended = true,
+            }
         }
         Ok(())
     }
@@ -109,17 +121,21 @@ impl Previous {
     }
 }
 
-/// Hands out the batches of a row group; `None` when nobody takes them any more.
+/// Hands out the batches of a row group; `None` when nobody takes them any more or one could not be read.
 fn read_group(group: &Group, send: &dyn Fn(Result<Batch>) -> bool) -> Option<()> {
     const COLUMNS: [&str; 5] = ["issuer_key_id", "serial", "revoked_at", "reason", "invalid_since"];
     let issuer: Option<Arc<str>> = group.only_value("issuer_key_id").map(Arc::from);
     match group.read(Some(&COLUMNS[usize::from(issuer.is_some())..]), None) {
         Ok(mut batches) => {
             let mut pass = |batch: std::result::Result<RecordBatch, _>| {
-                send(batch.map(|batch| (issuer.clone(), batch)).map_err(Error::from))
+                let read = batch.is_ok();
+                send(batch.map(|batch| (issuer.clone(), batch)).map_err(Error::from)) && read
             };
             batches.all(&mut pass).then_some(())
         }
-        Err(error) => send(Err(error)).then_some(()),
+        Err(error) => {
+            send(Err(error));
+            None
+        }
     }
 }

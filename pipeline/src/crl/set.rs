@@ -21,6 +21,7 @@ use crate::sort::{Batch, Sorter};
 use crate::store::commit::{Landed, Lander};
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
+use crate::threads::spawn_scoped;
 
 /// Largest CRL that is taken, in bytes: 10 million entries are 350–420 MB (libs.md §b).
 const MAX_BYTES: i64 = 2_000_000_000;
@@ -189,11 +190,11 @@ impl SetReader<'_, '_> {
             Ok((read, landed))
         };
         let threads = rayon::current_num_threads();
-        let done: Vec<_> = std::thread::scope(|scope| {
-            let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let done: Vec<Result<Share>> = std::thread::scope(|scope| -> Result<_> {
+            let started: Vec<_> = (0..threads).map(|_| spawn_scoped(scope, &work)).collect::<Result<_>>()?;
             let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
-            joined.map(|one| one.unwrap_or_else(|_| Err(Error::failed("a reader of the set stopped")))).collect()
-        });
+            Ok(joined.map(|one| one.unwrap_or_else(|_| Err(Error::failed("a reader of the set stopped")))).collect())
+        })?;
         let (mut all, mut places) = (BTreeMap::new(), Vec::new());
         for one in done {
             let (read, landed) = one?;

@@ -110,7 +110,7 @@ impl<'a> Intake<'a> {
         let mut members = BTreeMap::new();
         let mut result = ResultFile::new(checked.answer, checked.header.as_ref());
         let mut seen = BTreeSet::new();
-        let mut lines = DataLines::open(&checked.input.path, layout)?;
+        let mut lines = DataLines::open(&checked.input, layout)?;
         let mut findings: Vec<Finding> = Vec::new();
         while let Some(record) = lines.next_line()? {
             findings.clear();

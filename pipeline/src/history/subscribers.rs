@@ -159,7 +159,7 @@ fn wanted(files: &[Checked], masters: &Masters) -> Result<WantedMembers> {
             // A code map may turn any value into an operation that repeats rows.
             let mapped = file.origin().is_some_and(|o| masters.definition(o).code_maps.contains_key("operation"));
             let mut own = BTreeMap::new();
-            let mut lines = DataLines::open(&file.input.path, layout)?;
+            let mut lines = DataLines::open(&file.input, layout)?;
             while let Some(record) = lines.next_line()? {
                 let Some(member) = number(record.field(member)) else { continue };
                 let text = String::from_utf8_lossy(record.field(operation));

@@ -3,6 +3,7 @@
 //! `row` types cells and converts rows to Arrow by the declared table schemas, `write` and `read` are the only places that
 //! open Parquet files (and so the only ones that know of encryption), `history` merges a base with its deltas.
 
+pub mod checked;
 pub mod columns;
 pub mod history;
 pub mod lookup;
@@ -11,10 +12,22 @@ pub mod row;
 pub mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shikaku_schemas::tables::{Layering, Table};
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
+
+/// One part of a generation, as the ledger lists it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartRef {
+    /// Below the lake.
+    pub path: String,
+    pub sha256: String,
+    pub bytes: i64,
+    /// SHA-256 of its footer.
+    pub footer: Option<String>,
+}
 
 /// One committed folder of a table: what the `generation` table of the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +42,8 @@ pub struct Generation {
     pub content_digest: String,
     /// A later run removed its folder; what it held can no longer be read.
     pub removed: bool,
+    /// In order: these are read, whatever else lies in the folder.
+    pub parts: Arc<[PartRef]>,
 }
 
 /// Folder of a generation below the lake.
@@ -53,7 +68,7 @@ pub fn layer(base: bool) -> &'static str {
 pub struct Snapshot {
     root: PathBuf,
     pub set_id: i64,
-    generations: Vec<Generation>,
+    generations: Arc<[Generation]>,
 }
 
 impl Snapshot {
@@ -61,7 +76,7 @@ impl Snapshot {
     pub fn new(root: PathBuf, set_id: i64, mut generations: Vec<Generation>) -> Self {
         generations.retain(|g| g.set_id <= set_id);
         generations.sort();
-        Self { root, set_id, generations }
+        Self { root, set_id, generations: generations.into() }
     }
 
     /// Generations that make up the table's state, oldest first.
@@ -102,13 +117,18 @@ impl Snapshot {
         self.generations.iter().filter(|g| g.table == table.name).collect()
     }
 
-    /// Part files of a generation in order.
-    pub fn parts(&self, generation: &Generation) -> Result<Vec<PathBuf>> {
+    /// The lake.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Parts of a generation in order.
+    pub fn parts<'g>(&self, generation: &'g Generation) -> Result<&'g [PartRef]> {
         if generation.removed {
             let (table, set) = (&generation.table, generation.set_id);
             return Err(Error::usage(format!("table {table} as of set {set} was removed: it is kept no longer")));
         }
-        parts_of(&self.root.join(&generation.dir))
+        Ok(&generation.parts)
     }
 }
 
@@ -119,19 +139,6 @@ fn in_partition(generation: &Generation, prefix: &str) -> bool {
 /// `month=…` of a versioned partition.
 fn month_of(partition: &str) -> &str {
     partition.split('/').next().unwrap_or("")
-}
-
-/// `part-*.parquet` of a folder in name order.
-pub fn parts_of(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut parts = Vec::new();
-    for entry in std::fs::read_dir(dir).at(dir)? {
-        let path = entry.at(dir)?.path();
-        if path.extension().is_some_and(|e| e == "parquet") {
-            parts.push(path);
-        }
-    }
-    parts.sort();
-    Ok(parts)
 }
 
 #[cfg(test)]
@@ -149,6 +156,7 @@ mod tests {
             rows: 0,
             content_digest: String::new(),
             removed: false,
+            parts: [].into(),
         }
     }
 

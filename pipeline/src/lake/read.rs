@@ -1,7 +1,7 @@
 //! Reading Parquet parts back through the same layer, sealed or not.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
@@ -15,8 +15,9 @@ use parquet::errors::ParquetError;
 use rayon::prelude::*;
 use shikaku_schemas::tables::Table;
 
+use super::checked::{CheckedPart, Checks};
 use super::row::{CellRef, Row, arrow_schema, from_batch};
-use super::{Generation, Snapshot};
+use super::{Generation, PartRef, Snapshot};
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
 
@@ -35,6 +36,7 @@ impl KeyRetriever for Retriever {
 pub struct Reader {
     pub snapshot: Snapshot,
     keys: Option<Arc<Keys>>,
+    checks: Checks,
 }
 
 /// Row groups are skipped when none of the wanted values lies between a column's least and greatest value.
@@ -45,19 +47,19 @@ pub struct Prune<'a> {
 }
 
 impl Reader {
-    pub fn new(snapshot: Snapshot, keys: Option<Arc<Keys>>) -> Self {
-        Self { snapshot, keys }
+    pub fn new(snapshot: Snapshot, keys: Option<Arc<Keys>>, checks: Checks) -> Self {
+        Self { snapshot, keys, checks }
     }
 
     /// All rows of a generation, in order.
     pub fn rows(&self, table: &'static Table, generation: &Generation, prune: Option<&Prune<'_>>) -> Result<Rows> {
-        let mut parts = self.snapshot.parts(generation)?;
+        let mut parts = self.snapshot.parts(generation)?.to_vec();
         parts.reverse();
         let mut open = Vec::new();
         if let Some(prune) = prune {
             // Pruned reads open every part at once to know what they skip; parts are few.
-            for path in &parts {
-                open.push(self.open(table, path, Some(prune))?);
+            for part in &parts {
+                open.push(self.open(table, part, Some(prune))?);
             }
             parts.clear();
         }
@@ -80,17 +82,18 @@ impl Reader {
     pub fn groups(&self, table: &'static Table, prune: Option<&Prune<'_>>) -> Result<Vec<Group>> {
         let mut groups = Vec::new();
         for (rank, generation) in self.snapshot.current(table).into_iter().enumerate() {
-            for path in self.snapshot.parts(generation)? {
-                let metadata = self.metadata(table, &path)?;
-                let file = File::open(&path).at(&path)?;
+            for part in self.snapshot.parts(generation)? {
+                let path = self.path(part);
+                let (metadata, file) = self.metadata(table, part)?;
                 let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
                 let wanted = match prune {
                     Some(prune) => wanted_groups(&builder, prune).at(&path)?,
                     None => (0..builder.metadata().num_row_groups()).collect(),
                 };
-                let path: Arc<Path> = path.into();
+                let part = Arc::new(part.clone());
                 for index in wanted {
-                    groups.push(Group { path: Arc::clone(&path), metadata: metadata.clone(), index, rank });
+                    let (reader, part) = (self.clone(), Arc::clone(&part));
+                    groups.push(Group { reader, part, metadata: metadata.clone(), index, rank });
                 }
             }
         }
@@ -99,41 +102,54 @@ impl Reader {
 
     /// Keys of all rows, of whatever generation, that have a value in a column: (保険者コード, 被保険者枝番), sorted.
     pub fn keys_with(&self, table: &'static Table, column: &str, value: CellRef<'_>) -> Result<Vec<(String, String)>> {
-        let found: Vec<Vec<(String, String)>> = self
-            .groups(table, None)?
-            .par_iter()
-            .map(
-                |group| {
-                    if group.may_hold(table, column, value) { group.keys_with(column, value) } else { Ok(Vec::new()) }
-                },
-            )
-            .collect::<Result<_>>()?;
+        let found: Vec<Vec<(String, String)>> =
+            self.groups(table, None)?
+                .par_iter()
+                .map(|group| {
+                    if group.may_hold(table, column, value)? { group.keys_with(column, value) } else { Ok(Vec::new()) }
+                })
+                .collect::<Result<_>>()?;
         let mut keys: Vec<(String, String)> = found.into_iter().flatten().collect();
         keys.sort_unstable();
         keys.dedup();
         Ok(keys)
     }
 
-    fn metadata(&self, table: &Table, path: &Path) -> Result<ArrowReaderMetadata> {
-        let file = File::open(path).at(path)?;
+    /// Path of a part whose every byte is what was published, for a reader that opens it by itself.
+    pub fn checked_path(&self, part: &PartRef) -> Result<PathBuf> {
+        self.checks.open_whole(self.snapshot.root(), part)?;
+        Ok(self.path(part))
+    }
+
+    fn path(&self, part: &PartRef) -> PathBuf {
+        self.snapshot.root().join(&part.path)
+    }
+
+    /// Opens a part, which is what was published; its footer.
+    fn metadata(&self, table: &Table, part: &PartRef) -> Result<(ArrowReaderMetadata, File)> {
+        let path = self.path(part);
+        let CheckedPart { file, sealed } = self.checks.open(self.snapshot.root(), part)?;
         let mut options = ArrowReaderOptions::new();
-        if let Some(keys) = self.keys.as_ref().filter(|_| table.restricted && is_sealed(path).unwrap_or(false)) {
+        if sealed {
+            let no_key = || Error::usage(format!("{}: is sealed, and no key file is configured", path.display()));
+            let keys = self.keys.as_ref().ok_or_else(no_key)?;
             let retriever = Arc::new(Retriever(Arc::clone(keys)));
-            let properties = FileDecryptionProperties::with_key_retriever(retriever).build().at(path)?;
+            let properties = FileDecryptionProperties::with_key_retriever(retriever).build().at(&path)?;
             options = options.with_file_decryption_properties(properties);
         }
-        let metadata = ArrowReaderMetadata::load(&file, options).at(path)?;
+        let metadata = ArrowReaderMetadata::load(&file, options).at(&path)?;
         if metadata.schema().fields() != arrow_schema(table).fields() {
             return Err(Error::integrity(format!("{}: columns differ from table {}", path.display(), table.name)));
         }
-        Ok(metadata)
+        Ok((metadata, file))
     }
 
-    fn open(&self, table: &Table, path: &Path, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
-        let file = File::open(path).at(path)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata(table, path)?);
+    fn open(&self, table: &Table, part: &PartRef, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
+        let path = self.path(part);
+        let (metadata, file) = self.metadata(table, part)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
         let groups = match prune {
-            Some(prune) => Some(wanted_groups(&builder, prune).at(path)?),
+            Some(prune) => Some(wanted_groups(&builder, prune).at(&path)?),
             None => None,
         };
         let builder = builder.with_batch_size(BATCH);
@@ -141,14 +157,15 @@ impl Reader {
             Some(groups) => builder.with_row_groups(groups),
             None => builder,
         };
-        builder.build().at(path)
+        builder.build().at(&path)
     }
 }
 
 /// One row group of a part: what is read at once, and alone.
 #[derive(Clone)]
 pub struct Group {
-    path: Arc<Path>,
+    reader: Reader,
+    part: Arc<PartRef>,
     metadata: ArrowReaderMetadata,
     index: usize,
     /// Place of its generation among those of the table, older ones first.
@@ -158,7 +175,8 @@ pub struct Group {
 impl Group {
     /// Some columns of the group, in the table's order; of the rows at these ascending places only, if any are given.
     pub fn read(&self, columns: Option<&[&str]>, places: Option<&[usize]>) -> Result<ParquetRecordBatchReader> {
-        let file = File::open(&self.path).at(&*self.path)?;
+        let path = self.reader.path(&self.part);
+        let CheckedPart { file, .. } = self.reader.checks.open(self.reader.snapshot.root(), &self.part)?;
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_batch_size(BATCH)
             .with_row_groups(vec![self.index]);
@@ -172,28 +190,27 @@ impl Group {
             let ranges = places.iter().map(|at| *at..at + 1);
             builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(ranges, rows));
         }
-        builder.build().at(&*self.path)
+        builder.build().at(&path)
     }
 }
 
 impl Group {
     /// By the Bloom filter of the column, where there is one that can be read.
-    pub fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> bool {
-        let Ok(file) = File::open(&self.path) else { return true };
+    pub fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> Result<bool> {
+        let CheckedPart { file, .. } = self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
+        Ok(match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
             (Ok(Some(filter)), CellRef::Text(text)) => filter.check(&text),
             (Ok(Some(filter)), CellRef::Int(n)) => filter.check(&n),
             _ => true,
-        }
+        })
     }
 
     /// The value that all rows of the group have in a text column, if its statistics say so.
     pub fn only_value(&self, column: &str) -> Option<String> {
-        let file = File::open(&self.path).ok()?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        let own = builder.metadata().row_group(self.index);
-        let converter = StatisticsConverter::try_new(column, builder.schema(), builder.parquet_schema()).ok()?;
+        let own = self.metadata.metadata().row_group(self.index);
+        let schema = self.metadata.metadata().file_metadata().schema_descr();
+        let converter = StatisticsConverter::try_new(column, self.metadata.schema(), schema).ok()?;
         let text = |array: parquet::errors::Result<Arc<dyn Array>>| {
             let array = array.ok()?;
             let texts = array.as_any().downcast_ref::<StringArray>()?;
@@ -233,14 +250,6 @@ pub fn named<'b, T: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Resu
     found.ok_or_else(|| Error::integrity(format!("column {name} is missing or has another type")))
 }
 
-/// Whether a Parquet file has an encrypted footer.
-pub fn is_sealed(path: &Path) -> Result<bool> {
-    use std::io::Read as _;
-    let mut magic = [0u8; 4];
-    File::open(path).at(path)?.read_exact(&mut magic).at(path)?;
-    Ok(&magic == b"PARE")
-}
-
 fn wanted_groups(
     builder: &ParquetRecordBatchReaderBuilder<File>,
     prune: &Prune<'_>,
@@ -268,7 +277,7 @@ pub struct Rows {
     table: &'static Table,
     reader: Reader,
     /// Still unopened, last first.
-    parts: Vec<PathBuf>,
+    parts: Vec<PartRef>,
     /// Opened, last first.
     open: Vec<ParquetRecordBatchReader>,
     buffer: std::vec::IntoIter<Row>,
@@ -289,8 +298,8 @@ impl Rows {
                     }
                 }
             }
-            let Some(path) = self.parts.pop() else { return Ok(false) };
-            self.open.push(self.reader.open(self.table, &path, None)?);
+            let Some(part) = self.parts.pop() else { return Ok(false) };
+            self.open.push(self.reader.open(self.table, &part, None)?);
         }
     }
 }

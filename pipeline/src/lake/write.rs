@@ -14,11 +14,13 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use shikaku_schemas::tables::Table;
 
+use super::checked::footer_digest;
 use super::columns::Columns;
 use super::row::{Cell, CellRef, ContentDigest, arrow_schema};
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::keys::{Entropy, Keys};
+use crate::threads;
 
 /// Rows of a row group (design.md §3).
 const ROW_GROUP: usize = 1 << 20;
@@ -43,6 +45,8 @@ pub struct Part {
     pub rows: i64,
     pub bytes: i64,
     pub sha256: String,
+    /// SHA-256 of its footer.
+    pub footer: Option<String>,
 }
 
 /// A finished folder.
@@ -98,15 +102,15 @@ struct Background {
 }
 
 impl Background {
-    fn start(mut parts: Parts) -> Self {
+    fn start(mut parts: Parts) -> Result<Self> {
         let (sender, receiver) = sync_channel(4);
-        let thread = std::thread::spawn(move || {
+        let thread = threads::spawn("encoder", move || {
             for work in receiver {
                 parts.work(work)?;
             }
             Ok(parts)
-        });
-        Self { sender, thread }
+        })?;
+        Ok(Self { sender, thread })
     }
 
     fn join(self) -> Result<Parts> {
@@ -169,7 +173,7 @@ impl<'a> TableWriter<'a> {
             return Ok(());
         }
         if let Some(Encoder::Here(parts)) = self.encoder.take_if(|e| matches!(e, Encoder::Here(_))) {
-            self.encoder = Some(Encoder::There(Background::start(parts)));
+            self.encoder = Some(Encoder::There(Background::start(parts)?));
         }
         self.flush()
     }
@@ -217,7 +221,8 @@ impl<'a> TableWriter<'a> {
         for (path, rows) in written.done {
             let (sha256, bytes) = digest::sha256_file(&path)?;
             let bytes = i64::try_from(bytes).map_err(|_| Error::failed("a part is too large"))?;
-            parts.push(Part { path, rows, bytes, sha256 });
+            let footer = footer_digest(&path)?;
+            parts.push(Part { path, rows, bytes, sha256, footer });
         }
         Ok(Finished { parts, rows: self.rows, content_digest: self.digest.finish() })
     }
@@ -255,9 +260,8 @@ fn properties(table: &Table, sealing: Option<Sealing<'_>>) -> Result<WriterPrope
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_statistics_enabled(EnabledStatistics::Page);
-    if table.index("serial").is_some() {
-        // Serials differ from row to row: a dictionary of them is begun and thrown away.
-        builder = builder.set_column_dictionary_enabled(ColumnPath::from("serial"), false);
+    for name in &table.no_dictionary {
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(name.as_str()), false);
     }
     for name in &table.lookup {
         builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(name.as_str()), true);

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lake::Generation;
-
 /// One run: a job with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRow {
@@ -18,7 +16,7 @@ pub struct RunRow {
 }
 
 /// One input of a run and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct InputRow {
     pub sha256: String,
     /// File name as received.
@@ -60,6 +58,9 @@ pub struct OutputRow {
     pub content_digest: Option<String>,
     pub table_name: Option<String>,
     pub partition: Option<String>,
+    /// SHA-256 of a Parquet part's footer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
 }
 
 /// What becomes of an inbox file once its run is committed.
@@ -80,13 +81,6 @@ pub struct GenerationRow {
     pub dir: String,
     pub rows: i64,
     pub content_digest: String,
-}
-
-impl GenerationRow {
-    pub fn at(self, set_id: i64) -> Generation {
-        let Self { table, partition, dir, rows, content_digest } = self;
-        Generation { table, partition, set_id, dir, rows, content_digest, removed: false }
-    }
 }
 
 /// Everything that a committed run made true.
@@ -116,6 +110,18 @@ pub struct Rewrapped {
     pub path: String,
     pub old: String,
     pub new: String,
+    /// Digest of its footer afterwards, if it is a Parquet part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
+}
+
+/// The key file as the ledger knows it: id of the current master key, and keyed marks of it and of the chain key, by which
+/// other keys show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyMark {
+    pub id: String,
+    pub mark: String,
+    pub chain: String,
 }
 
 /// One event of the chain.
@@ -124,6 +130,11 @@ pub struct Rewrapped {
 pub enum Event {
     LakeCreated {
         encrypted: bool,
+        /// What `lake/.id` says too, so that lake and ledger know each other.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<KeyMark>,
     },
     RunStarted {
         run: RunRow,
@@ -148,6 +159,8 @@ pub enum Event {
     KeysRotated {
         /// Id of the master key.
         key: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<String>,
         files: Vec<Rewrapped>,
         at: String,
     },
@@ -169,6 +182,19 @@ pub enum Event {
         at: String,
     },
 }
+
+/// Kinds of events that this program knows.
+pub const KINDS: [&str; 9] = [
+    "lake_created",
+    "run_started",
+    "run_committed",
+    "run_published",
+    "run_failed",
+    "run_repeated",
+    "keys_rotated",
+    "accessed",
+    "fact",
+];
 
 impl Event {
     pub fn kind(&self) -> &'static str {

@@ -1,24 +1,26 @@
 //! The ledger: an append-only chain of events, and tables that are projections of it.
 //!
-//! Every write is one transaction of [`Ledger::append`]: the events are chained and projected by the same function that
-//! `audit verify` uses to recompute the projections. SQLite in the lake by default, PostgreSQL with `ledger.url`; one SQL
-//! text for both (libs.md §e).
+//! Every write is one transaction of [`Ledger::append`]: the events are chained, signed when the lake has keys, and projected
+//! by the same function that `audit verify` uses to recompute the projections. SQLite in the lake by default, PostgreSQL with
+//! `ledger.url`; one SQL text for both.
 
 pub mod event;
+mod open;
 mod project;
 pub mod query;
 pub mod verify;
 
-use std::path::Path;
+use std::sync::Arc;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
+use sqlx::{AnyPool, AssertSqlSafe, Executor as _, FromRow, Row as _};
 use tokio::runtime::Runtime;
 
 pub use event::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
+pub use open::Access;
 
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::keys::Keys;
 
 /// Hash before the first event.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -28,10 +30,12 @@ pub struct Ledger {
     runtime: Runtime,
     pool: AnyPool,
     sqlite: bool,
+    /// They sign each event.
+    keys: Option<Arc<Keys>>,
 }
 
 /// A stored event.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct Stored {
     pub seq: i64,
     pub tx: i64,
@@ -39,6 +43,30 @@ pub struct Stored {
     pub body: String,
     pub prev: String,
     pub hash: String,
+    pub mac: Option<String>,
+}
+
+impl Stored {
+    /// Whether its text is what its hash says, after the event before it.
+    pub fn is_chained_to(&self, prev: &str) -> bool {
+        self.prev == prev && self.hash == event_hash(self.seq, self.tx, &self.kind, &self.body, &self.prev)
+    }
+
+    /// Whether it was signed by these keys; without keys nothing is.
+    pub fn is_signed(&self, keys: Option<&Keys>) -> bool {
+        keys.is_none_or(|keys| self.mac.as_deref() == Some(&keys.event_mac(self.seq, &self.hash)))
+    }
+
+    /// The event, only if it is what was chained and signed. What is obeyed is read through here.
+    pub fn trusted(&self, keys: Option<&Keys>) -> Result<Event> {
+        if !self.is_chained_to(&self.prev) || !self.is_signed(keys) {
+            let (seq, kind) = (self.seq, &self.kind);
+            return Err(Error::integrity(format!(
+                "ledger event {seq} ({kind}) was changed; run `shikaku audit verify`"
+            )));
+        }
+        Ok(serde_json::from_str(&self.body)?)
+    }
 }
 
 /// Hash of an event: of its place, its text and the hash before.
@@ -46,155 +74,122 @@ pub fn event_hash(seq: i64, tx: i64, kind: &str, body: &str, prev: &str) -> Stri
     digest::of_parts([seq.to_string().as_str(), &tx.to_string(), kind, body, prev])
 }
 
+const EVENT: &str = "SELECT seq, tx, kind, body, prev, hash, mac FROM event";
+
 impl Ledger {
-    /// Opens the SQLite ledger of a lake.
-    pub fn open_sqlite(path: &Path, create: bool) -> Result<Self> {
-        let mode = if create { "rwc" } else { "rw" };
-        Self::open(&format!("sqlite://{}?mode={mode}", path.display()), true)
+    /// From here on events are signed by these keys.
+    pub fn sign_with(&mut self, keys: Option<Arc<Keys>>) {
+        self.keys = keys;
     }
 
-    /// Opens a ledger on PostgreSQL. The URL may hold a password and is never shown.
-    pub fn open_postgres(url: &str) -> Result<Self> {
-        Self::open(url, false)
+    pub(crate) fn keys(&self) -> Option<&Keys> {
+        self.keys.as_deref()
     }
 
-    /// A ledger in memory, for recomputing projections.
-    pub fn in_memory() -> Result<Self> {
-        Self::open("sqlite::memory:", true)
-    }
-
-    fn open(url: &str, sqlite: bool) -> Result<Self> {
-        sqlx::any::install_default_drivers();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Error::failed(format!("ledger runtime: {e}")))?;
-        let options: AnyConnectOptions = url.parse().map_err(|_| Error::usage("ledger.url cannot be read"))?;
-        // Statements are ours and would only fill the log.
-        let options = options.disable_statement_logging();
-        let pool = AnyPoolOptions::new().max_connections(1).after_connect(move |connection, _| {
-            Box::pin(async move {
-                if sqlite {
-                    // WAL + FULL: a committed event survives a power cut; readers do not block the night.
-                    connection.execute("PRAGMA journal_mode = WAL").await?;
-                    connection.execute("PRAGMA synchronous = FULL").await?;
-                    connection.execute("PRAGMA busy_timeout = 30000").await?;
-                }
-                Ok(())
-            })
-        });
-        let pool = runtime.block_on(pool.connect_with(options))?;
-        let ledger = Self { runtime, pool, sqlite };
-        ledger.migrate()?;
-        Ok(ledger)
-    }
-
-    /// Applies missing migrations; refuses a ledger of a newer program.
-    fn migrate(&self) -> Result<()> {
-        let create = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)";
-        self.runtime.block_on(async {
-            let mut tx = self.pool.begin_with(self.begin()).await?;
-            tx.execute(create).await?;
-            let row = sqlx::query("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM schema_version")
-                .fetch_one(&mut *tx)
-                .await?;
-            let version: i64 = row.try_get(0)?;
-            let newest = shikaku_schemas::MIGRATIONS.last().map_or(0, |m| m.0);
-            if version > newest {
-                return Err(Error::usage(format!("the ledger has schema {version}, this program knows {newest}")));
-            }
-            for (number, sql) in shikaku_schemas::MIGRATIONS.iter().filter(|m| m.0 > version) {
-                // One statement at a time: PostgreSQL takes no list in a prepared statement.
-                for statement in strip_comments(sql).split(';').map(str::trim).filter(|s| !s.is_empty()) {
-                    tx.execute(AssertSqlSafe(statement.to_owned())).await?;
-                }
-                sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(number).execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
-            Ok(())
-        })
-    }
-
-    fn begin(&self) -> &'static str {
-        // A deferred SQLite transaction that reads first fails under contention (libs.md §e 6).
-        if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }
-    }
-
-    /// Appends events and projects them, in one transaction. Returns the new head.
+    /// Appends events and projects them, in one transaction. Returns the hash of the last one.
     pub fn append(&self, events: &[Event]) -> Result<String> {
         self.runtime.block_on(async {
-            let mut tx = self.pool.begin_with(self.begin()).await?;
-            let last = sqlx::query("SELECT seq, tx, hash FROM event ORDER BY seq DESC LIMIT 1")
-                .fetch_optional(&mut *tx)
-                .await?;
-            let (mut seq, number, mut prev): (i64, i64, String) = match last {
-                Some(row) => (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)? + 1, row.try_get::<String, _>(2)?),
-                None => (0, 1, GENESIS.to_owned()),
-            };
-            for event in events {
-                seq += 1;
-                let (kind, body) = (event.kind(), serde_json::to_string(event)?);
-                let hash = event_hash(seq, number, kind, &body, &prev);
-                sqlx::query("INSERT INTO event (seq, tx, kind, body, prev, hash) VALUES ($1, $2, $3, $4, $5, $6)")
+            let mut connection = self.pool.acquire().await?;
+            let begin = if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
+            let appended: Result<String> = async {
+                // A deferred SQLite transaction that reads first fails under contention; PostgreSQL needs the table's lock.
+                let mut tx = sqlx::Connection::begin_with(&mut *connection, begin).await?;
+                if !self.sqlite {
+                    tx.execute("LOCK TABLE event IN EXCLUSIVE MODE").await?;
+                }
+                let last: Option<Stored> = sqlx::query_as(LAST_EVENT).fetch_optional(&mut *tx).await?;
+                let (mut seq, number, mut prev) =
+                    last.map_or((0, 1, GENESIS.to_owned()), |e| (e.seq, e.tx + 1, e.hash));
+                for event in events {
+                    seq += 1;
+                    let (kind, body) = (event.kind(), serde_json::to_string(event)?);
+                    let hash = event_hash(seq, number, kind, &body, &prev);
+                    let mac = self.keys.as_ref().map(|keys| keys.event_mac(seq, &hash));
+                    sqlx::query(
+                        "INSERT INTO event (seq, tx, kind, body, prev, hash, mac) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    )
                     .bind(seq)
                     .bind(number)
                     .bind(kind)
                     .bind(&body)
                     .bind(&prev)
                     .bind(&hash)
+                    .bind(mac)
                     .execute(&mut *tx)
                     .await?;
-                project::project(&mut tx, event).await?;
-                prev = hash;
+                    project::project(&mut tx, seq, event).await?;
+                    prev = hash;
+                }
+                tx.commit().await?;
+                Ok(prev)
             }
-            tx.commit().await?;
-            Ok(prev)
+            .await;
+            if appended.is_err() {
+                // What a failed commit leaves of a connection (a full disk) is not used again.
+                connection.close_on_drop();
+            }
+            appended
         })
     }
 
     /// All events in order.
     pub fn events(&self) -> Result<Vec<Stored>> {
+        self.stored("", &[])
+    }
+
+    /// Events after a place in the chain, in order.
+    pub fn events_after(&self, seq: i64) -> Result<Vec<Stored>> {
+        self.stored("WHERE seq > $1", &[seq])
+    }
+
+    /// The event of that number.
+    pub fn event(&self, seq: i64) -> Result<Option<Stored>> {
+        Ok(self.stored("WHERE seq = $1", &[seq])?.pop())
+    }
+
+    fn stored(&self, filter: &'static str, binds: &[i64]) -> Result<Vec<Stored>> {
+        let sql = AssertSqlSafe(format!("{EVENT} {filter} ORDER BY seq"));
         self.runtime.block_on(async {
-            let rows = sqlx::query("SELECT seq, tx, kind, body, prev, hash FROM event ORDER BY seq")
-                .fetch_all(&self.pool)
-                .await?;
-            rows.iter()
-                .map(|r| {
-                    Ok(Stored {
-                        seq: r.try_get(0)?,
-                        tx: r.try_get(1)?,
-                        kind: r.try_get(2)?,
-                        body: r.try_get(3)?,
-                        prev: r.try_get(4)?,
-                        hash: r.try_get(5)?,
-                    })
-                })
-                .collect()
+            let mut query = sqlx::query_as(sql);
+            for bind in binds {
+                query = query.bind(*bind);
+            }
+            Ok(query.fetch_all(&self.pool).await?)
         })
     }
 
-    /// Rows of a query the program names, every column as text.
-    fn text_rows(&self, sql: &str, binds: &[&str]) -> Result<Vec<Vec<Option<String>>>> {
+    /// Rows of a query as a type of ours; what does not fit the type is damage.
+    fn rows<T>(&self, sql: impl sqlx::SqlSafeStr, binds: &[&str]) -> Result<Vec<T>>
+    where
+        T: for<'r> FromRow<'r, sqlx::any::AnyRow> + Send + Unpin,
+    {
         self.runtime.block_on(async {
-            let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+            let mut query = sqlx::query_as(sql);
             for bind in binds {
                 query = query.bind((*bind).to_owned());
             }
-            let rows = query.fetch_all(&self.pool).await?;
-            rows.iter()
-                .map(|row| (0..row.len()).map(|i| Ok(row.try_get::<Option<String>, _>(i)?)).collect::<Result<Vec<_>>>())
-                .collect()
+            Ok(query.fetch_all(&self.pool).await?)
+        })
+    }
+
+    /// Rows of a query that the program makes of its own names, every column as text: for comparing whole tables.
+    fn text_rows(&self, sql: String) -> Result<Vec<Vec<Option<String>>>> {
+        self.runtime.block_on(async {
+            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&self.pool).await?;
+            let row = |row: &sqlx::any::AnyRow| {
+                (0..row.len()).map(|i| Ok(row.try_get::<Option<String>, _>(i)?)).collect::<Result<Vec<_>>>()
+            };
+            rows.iter().map(row).collect()
         })
     }
 }
+
+/// Numbers are compared as numbers: PostgreSQL would sort a cast column of that name as text.
+const LAST_EVENT: &str = "SELECT seq, tx, kind, body, prev, hash, mac FROM event ORDER BY seq DESC LIMIT 1";
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         // Closes the connection now, so that SQLite folds its write-ahead log back before the process goes on.
         self.runtime.block_on(self.pool.close());
     }
-}
-
-fn strip_comments(sql: &str) -> String {
-    sql.lines().filter(|l| !l.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
 }

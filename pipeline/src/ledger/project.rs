@@ -1,27 +1,31 @@
 //! Events → tables. The only place that writes a projection, used by the live ledger and by `audit verify`.
+//!
+//! What a run made true shows in them once it is published, not before: a reader between the two sees the state before.
 
-use sqlx::{Any, AnyConnection, AssertSqlSafe, query::Query};
+use sqlx::AnyConnection;
 
 use super::event::{Committed, Event};
 use crate::error::Result;
 
-/// A statement of the program: one of the constants or formats below, never input.
-fn statement(sql: &str) -> Query<'static, Any, sqlx::any::AnyArguments> {
-    sqlx::query(AssertSqlSafe(sql.to_owned()))
-}
-
-/// Applies one event to the projections.
-pub async fn project(connection: &mut AnyConnection, event: &Event) -> Result<()> {
+/// Applies one event, which has that number, to the projections.
+pub async fn project(connection: &mut AnyConnection, seq: i64, event: &Event) -> Result<()> {
     match event {
-        Event::LakeCreated { encrypted } => {
+        Event::LakeCreated { encrypted, id, key } => {
             set_fact(connection, "lake", "encrypted", if *encrypted { "1" } else { "0" }).await?;
+            if let Some(id) = id {
+                set_fact(connection, "lake", "id", id).await?;
+            }
+            if let Some(key) = key {
+                set_key(connection, &key.id, Some(&key.mark)).await?;
+                set_fact(connection, "key_mark", "chain", &key.chain).await?;
+            }
         }
         Event::RunStarted { run, at } => {
             // A run that failed or was cut off may start again under the same id.
-            statement("DELETE FROM run WHERE run_id = $1").bind(run.run_id.clone()).execute(&mut *connection).await?;
-            statement(
-                "INSERT INTO run (run_id, job, business_date, parameters, code_version, config_digest, status, started_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, 'started', $7)",
+            sqlx::query("DELETE FROM run WHERE run_id = $1").bind(run.run_id.clone()).execute(&mut *connection).await?;
+            sqlx::query(
+                "INSERT INTO run (run_id, job, business_date, parameters, code_version, config_digest, status, started_at, \
+                 started_seq) VALUES ($1, $2, $3, $4, $5, $6, 'started', $7, $8)",
             )
             .bind(run.run_id.clone())
             .bind(run.job.clone())
@@ -30,16 +34,34 @@ pub async fn project(connection: &mut AnyConnection, event: &Event) -> Result<()
             .bind(run.code_version.clone())
             .bind(run.config_digest.clone())
             .bind(at.clone())
+            .bind(seq)
             .execute(&mut *connection)
             .await?;
         }
-        Event::RunCommitted(committed) => commit(connection, committed).await?,
-        Event::RunPublished { run_id, at } => end(connection, run_id, "published", at, None).await?,
+        Event::RunCommitted(committed) => {
+            sqlx::query(
+                "UPDATE run SET status = 'committed', set_id = $1, outcome = $2, commit_seq = $3 WHERE run_id = $4",
+            )
+            .bind(committed.set_id)
+            .bind(committed.outcome.clone())
+            .bind(seq)
+            .bind(committed.run_id.clone())
+            .execute(connection)
+            .await?;
+        }
+        Event::RunPublished { run_id, at } => {
+            if let Some(committed) = committed(connection, run_id).await? {
+                publish(connection, &committed).await?;
+            }
+            end(connection, run_id, "published", at, None).await?;
+        }
         Event::RunFailed { run_id, error, at } => end(connection, run_id, "failed", at, Some(error)).await?,
-        Event::KeysRotated { files, .. } => {
+        Event::KeysRotated { key, mark, files, .. } => {
+            set_key(connection, key, mark.as_deref()).await?;
             for file in files {
-                statement("UPDATE run_output SET sha256 = $1 WHERE path = $2")
+                sqlx::query("UPDATE run_output SET sha256 = $1, footer = $2 WHERE path = $3")
                     .bind(file.new.clone())
+                    .bind(file.footer.clone())
                     .bind(file.path.clone())
                     .execute(&mut *connection)
                     .await?;
@@ -52,8 +74,27 @@ pub async fn project(connection: &mut AnyConnection, event: &Event) -> Result<()
     Ok(())
 }
 
+/// The master key that wraps from here on. Ids that were current before stay as `key/<id>`: they are retired.
+async fn set_key(connection: &mut AnyConnection, id: &str, mark: Option<&str>) -> Result<()> {
+    set_fact(connection, "keys", "current", id).await?;
+    set_fact(connection, "key_mark", id, mark.unwrap_or_default()).await
+}
+
+/// What a run committed; `None` of one that only starts and ends (a night).
+async fn committed(connection: &mut AnyConnection, run_id: &str) -> Result<Option<Committed>> {
+    let body: Option<(String,)> =
+        sqlx::query_as("SELECT event.body FROM event JOIN run ON run.commit_seq = event.seq WHERE run.run_id = $1")
+            .bind(run_id.to_owned())
+            .fetch_optional(connection)
+            .await?;
+    match body.map(|(body,)| serde_json::from_str(&body)).transpose()? {
+        Some(Event::RunCommitted(committed)) => Ok(Some(committed)),
+        _ => Ok(None),
+    }
+}
+
 async fn end(connection: &mut AnyConnection, run_id: &str, status: &str, at: &str, error: Option<&str>) -> Result<()> {
-    statement("UPDATE run SET status = $1, finished_at = $2, error = $3 WHERE run_id = $4")
+    sqlx::query("UPDATE run SET status = $1, finished_at = $2, error = $3 WHERE run_id = $4")
         .bind(status.to_owned())
         .bind(at.to_owned())
         .bind(error.map(str::to_owned))
@@ -64,7 +105,7 @@ async fn end(connection: &mut AnyConnection, run_id: &str, status: &str, at: &st
 }
 
 async fn set_fact(connection: &mut AnyConnection, name: &str, key: &str, value: &str) -> Result<()> {
-    statement(
+    sqlx::query(
         "INSERT INTO fact (name, key, value) VALUES ($1, $2, $3) \
          ON CONFLICT (name, key) DO UPDATE SET value = excluded.value",
     )
@@ -76,15 +117,9 @@ async fn set_fact(connection: &mut AnyConnection, name: &str, key: &str, value: 
     Ok(())
 }
 
-async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
-    statement("UPDATE run SET status = 'committed', set_id = $1, outcome = $2 WHERE run_id = $3")
-        .bind(c.set_id)
-        .bind(c.outcome.clone())
-        .bind(c.run_id.clone())
-        .execute(&mut *connection)
-        .await?;
+async fn publish(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
     for i in &c.inputs {
-        statement(
+        sqlx::query(
             "INSERT INTO run_input (run_id, sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
              rows_accepted, rows_rejected, rows_duplicate, landing, landed_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
@@ -108,7 +143,7 @@ async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
         .await?;
     }
     for r in &c.rejections {
-        statement("INSERT INTO rejection (run_id, sha256, code, severity, count) VALUES ($1, $2, $3, $4, $5)")
+        sqlx::query("INSERT INTO rejection (run_id, sha256, code, severity, count) VALUES ($1, $2, $3, $4, $5)")
             .bind(c.run_id.clone())
             .bind(r.sha256.clone())
             .bind(r.code.clone())
@@ -118,9 +153,9 @@ async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
             .await?;
     }
     for o in &c.outputs {
-        statement(
-            "INSERT INTO run_output (run_id, path, sha256, bytes, rows, content_digest, table_name, partition) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        sqlx::query(
+            "INSERT INTO run_output (run_id, path, sha256, bytes, rows, content_digest, table_name, partition, \
+             footer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(c.run_id.clone())
         .bind(o.path.clone())
@@ -130,11 +165,12 @@ async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
         .bind(o.content_digest.clone())
         .bind(o.table_name.clone())
         .bind(o.partition.clone())
+        .bind(o.footer.clone())
         .execute(&mut *connection)
         .await?;
     }
     for g in &c.generations {
-        statement(
+        sqlx::query(
             "INSERT INTO generation (table_name, partition, set_id, dir, run_id, rows, content_digest) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
@@ -149,13 +185,15 @@ async fn commit(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
         .await?;
     }
     for place in &c.removals {
-        statement("UPDATE run_output SET removed_by = $1 WHERE path = $2 OR path LIKE $3")
+        // Not LIKE: `_`, which names of tables have, would stand for any letter.
+        sqlx::query("UPDATE run_output SET removed_by = $1 WHERE path = $2 OR substr(path, 1, length($3)) = $4")
             .bind(c.run_id.clone())
             .bind(format!("lake/{place}"))
-            .bind(format!("lake/{place}/%"))
+            .bind(format!("lake/{place}/"))
+            .bind(format!("lake/{place}/"))
             .execute(&mut *connection)
             .await?;
-        statement("UPDATE generation SET removed_by = $1 WHERE dir = $2")
+        sqlx::query("UPDATE generation SET removed_by = $1 WHERE dir = $2")
             .bind(c.run_id.clone())
             .bind(place.clone())
             .execute(&mut *connection)

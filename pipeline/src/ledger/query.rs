@@ -1,62 +1,93 @@
-//! What readers ask of the ledger.
+//! What readers ask of the ledger. Only published runs show, in the order of their start events, whatever the clock said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
+use sqlx::{AssertSqlSafe, FromRow};
 
-use super::event::InputRow;
-use super::{Event, Ledger};
+use super::event::{Committed, InputRow};
+use super::{Event, LAST_EVENT, Ledger, Stored};
 use crate::error::{Error, Result};
-use crate::lake::Generation;
+use crate::lake::{Generation, PartRef};
 
 /// A run as `runs list` shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, FromRow)]
 pub struct RunStatus {
     pub run_id: String,
     pub job: String,
+    /// `YYYY-MM-DD`.
     pub business_date: String,
+    /// JSON object.
     pub parameters: String,
     pub code_version: String,
     pub config_digest: String,
+    /// started, committed, published, failed.
     pub status: String,
     pub set_id: Option<i64>,
     pub started_at: String,
     pub finished_at: Option<String>,
+    /// done, done_with_rejections; none before the commit.
     pub outcome: Option<String>,
     pub error: Option<String>,
+    /// Number of the event that started it.
+    #[serde(skip)]
+    pub started_seq: i64,
 }
 
-fn number(cell: &Option<String>) -> i64 {
-    cell.as_deref().and_then(|n| n.parse().ok()).unwrap_or(0)
+/// An input with the run that took it in.
+#[derive(FromRow)]
+struct InputOf {
+    run_id: String,
+    #[sqlx(flatten)]
+    input: InputRow,
 }
 
-fn text(cell: &Option<String>) -> String {
-    cell.clone().unwrap_or_default()
+const RUNS: &str = "SELECT run_id, job, business_date, parameters, code_version, config_digest, status, set_id, \
+     started_at, finished_at, outcome, error, started_seq FROM run";
+
+#[derive(FromRow)]
+struct GenerationRecord {
+    table_name: String,
+    partition: String,
+    set_id: i64,
+    dir: String,
+    rows: i64,
+    content_digest: String,
+    removed_by: Option<String>,
+}
+
+#[derive(FromRow)]
+struct PartRecord {
+    path: String,
+    sha256: String,
+    bytes: i64,
+    footer: Option<String>,
 }
 
 impl Ledger {
-    /// Runs in order of their start, the newest last.
+    /// Runs in the order of their start, the newest last.
     pub fn runs(&self) -> Result<Vec<RunStatus>> {
-        let rows = self.text_rows(
-            "SELECT run_id, job, business_date, parameters, code_version, config_digest, status, \
-             CAST(set_id AS TEXT), started_at, finished_at, outcome, error FROM run ORDER BY started_at, set_id, run_id",
-            &[],
-        )?;
-        Ok(rows
-            .iter()
-            .map(|r| RunStatus {
-                run_id: text(&r[0]),
-                job: text(&r[1]),
-                business_date: text(&r[2]),
-                parameters: text(&r[3]),
-                code_version: text(&r[4]),
-                config_digest: text(&r[5]),
-                status: text(&r[6]),
-                set_id: r[7].as_deref().and_then(|n| n.parse().ok()),
-                started_at: text(&r[8]),
-                finished_at: r[9].clone(),
-                outcome: r[10].clone(),
-                error: r[11].clone(),
-            })
-            .collect())
+        self.rows(AssertSqlSafe(format!("{RUNS} ORDER BY started_seq")), &[])
+    }
+
+    /// Runs of one job for one business date, the newest last.
+    pub fn runs_of(&self, job: &str, business_date: &str) -> Result<Vec<RunStatus>> {
+        let sql = format!("{RUNS} WHERE job = $1 AND business_date = $2 ORDER BY started_seq");
+        self.rows(AssertSqlSafe(sql), &[job, business_date])
+    }
+
+    /// The newest run of a job.
+    pub fn newest_run(&self, job: &str) -> Result<Option<RunStatus>> {
+        let sql = format!("{RUNS} WHERE job = $1 ORDER BY started_seq DESC LIMIT 1");
+        Ok(self.rows(AssertSqlSafe(sql), &[job])?.pop())
+    }
+
+    /// Whether a run of that id is published.
+    pub fn is_published(&self, run_id: &str) -> Result<bool> {
+        let rows: Vec<(String,)> =
+            self.rows("SELECT run_id FROM run WHERE run_id = $1 AND status = 'published'", &[run_id])?;
+        Ok(!rows.is_empty())
     }
 
     /// The run of that id, or of the one id that starts so.
@@ -71,195 +102,202 @@ impl Ledger {
 
     /// Inputs of one run, or of all.
     pub fn inputs(&self, run_id: Option<&str>) -> Result<Vec<(String, InputRow)>> {
+        const ALL: &str = "SELECT run_id, sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
+             rows_accepted, rows_rejected, rows_duplicate, landing, landed_at FROM run_input";
         let filter = if run_id.is_some() { "WHERE run_id = $1" } else { "" };
-        let rows = self.text_rows(
-            &format!(
-                "SELECT run_id, sha256, name, kind, origin, CAST(receipt_no AS TEXT), CAST(bytes AS TEXT), state, code, \
-                 CAST(rows_read AS TEXT), CAST(rows_accepted AS TEXT), CAST(rows_rejected AS TEXT), \
-                 CAST(rows_duplicate AS TEXT), landing, landed_at FROM run_input {filter} ORDER BY run_id, sha256"
-            ),
-            run_id.as_slice(),
-        )?;
-        Ok(rows
-            .iter()
-            .map(|r| {
-                let input = InputRow {
-                    sha256: text(&r[1]),
-                    name: text(&r[2]),
-                    kind: text(&r[3]),
-                    origin: r[4].clone(),
-                    receipt_no: r[5].as_deref().and_then(|n| n.parse().ok()),
-                    bytes: number(&r[6]),
-                    state: text(&r[7]),
-                    code: r[8].clone(),
-                    rows_read: number(&r[9]),
-                    rows_accepted: number(&r[10]),
-                    rows_rejected: number(&r[11]),
-                    rows_duplicate: number(&r[12]),
-                    landing: r[13].clone(),
-                    landed_at: text(&r[14]),
-                };
-                (text(&r[0]), input)
-            })
-            .collect())
+        let sql = AssertSqlSafe(format!("{ALL} {filter} ORDER BY run_id, sha256"));
+        let rows: Vec<InputOf> = self.rows(sql, run_id.as_slice())?;
+        Ok(rows.into_iter().map(|row| (row.run_id, row.input)).collect())
+    }
+
+    /// Held inputs whose newest run says so: those that were taken in or refused later are not held any more.
+    pub fn held(&self) -> Result<Vec<InputRow>> {
+        let newest = "SELECT i.sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, rows_accepted, \
+             rows_rejected, rows_duplicate, landing, landed_at FROM run_input i JOIN run r ON r.run_id = i.run_id \
+             WHERE i.state = 'held' AND NOT EXISTS (SELECT 1 FROM run_input o JOIN run p ON p.run_id = o.run_id \
+             WHERE o.sha256 = i.sha256 AND p.started_seq > r.started_seq) ORDER BY origin, receipt_no, i.sha256";
+        self.rows(newest, &[])
     }
 
     /// Whether bytes of this digest were taken in before and so change nothing now. A file whose origin was not registered
     /// (`400005`) is looked at again, since the master may have it by now.
     pub fn is_known_input(&self, sha256: &str) -> Result<bool> {
-        let rows = self.text_rows(
-            "SELECT run_id FROM run_input WHERE sha256 = $1 AND state NOT IN ('refused', 'held') AND (code IS NULL OR code <> '400005') \
-             AND run_id IN (SELECT run_id FROM run WHERE status = 'published') LIMIT 1",
+        let rows: Vec<(String,)> = self.rows(
+            "SELECT run_id FROM run_input WHERE sha256 = $1 AND state NOT IN ('refused', 'held') \
+             AND (code IS NULL OR code <> '400005') LIMIT 1",
             &[sha256],
         )?;
         Ok(!rows.is_empty())
     }
 
-    /// Code counts: (run, sha256, code, severity, count).
+    /// Code counts: (sha256, code, severity, count).
     pub fn rejections(&self, run_id: &str) -> Result<Vec<(String, String, String, i64)>> {
-        let rows = self.text_rows(
-            "SELECT sha256, code, severity, CAST(count AS TEXT) FROM rejection WHERE run_id = $1 ORDER BY sha256, code",
+        self.rows(
+            "SELECT sha256, code, severity, count FROM rejection WHERE run_id = $1 ORDER BY sha256, code",
             &[run_id],
-        )?;
-        Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]), text(&r[2]), number(&r[3]))).collect())
+        )
     }
 
     /// Published files of one run, or of all, that no later run removed: (path, sha256).
     pub fn outputs(&self, run_id: Option<&str>) -> Result<Vec<(String, String)>> {
-        let (filter, binds) = match &run_id {
-            Some(id) => ("removed_by IS NULL AND run_id = $1", std::slice::from_ref(id)),
-            None => {
-                ("removed_by IS NULL AND run_id IN (SELECT run_id FROM run WHERE status = 'published')", [].as_slice())
-            }
-        };
-        let sql = format!("SELECT path, sha256 FROM run_output WHERE {filter} ORDER BY path");
-        Ok(self.text_rows(&sql, binds)?.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
+        const ALL: &str = "SELECT path, sha256 FROM run_output WHERE removed_by IS NULL";
+        match run_id {
+            Some(id) => self.rows(AssertSqlSafe(format!("{ALL} AND run_id = $1 ORDER BY path")), &[id]),
+            None => self.rows(AssertSqlSafe(format!("{ALL} ORDER BY path")), &[]),
+        }
     }
 
-    /// All generations of published runs.
+    /// What was published at a path, whichever run wrote it.
+    pub fn output_digest(&self, path: &str) -> Result<Option<String>> {
+        let rows: Vec<(String,)> =
+            self.rows("SELECT sha256 FROM run_output WHERE path = $1 AND removed_by IS NULL", &[path])?;
+        Ok(rows.into_iter().next().map(|row| row.0))
+    }
+
+    /// All published generations with their parts.
     pub fn generations(&self) -> Result<Vec<Generation>> {
-        let rows = self.text_rows(
-            "SELECT table_name, partition, CAST(set_id AS TEXT), dir, CAST(rows AS TEXT), content_digest, removed_by FROM generation \
-             WHERE run_id IN (SELECT run_id FROM run WHERE status = 'published') ORDER BY set_id, table_name, partition",
+        let parts: Vec<PartRecord> = self.rows(
+            "SELECT path, sha256, bytes, footer FROM run_output WHERE table_name IS NOT NULL ORDER BY path",
             &[],
         )?;
-        Ok(rows
-            .iter()
-            .map(|r| Generation {
-                table: text(&r[0]),
-                partition: text(&r[1]),
-                set_id: number(&r[2]),
-                dir: text(&r[3]),
-                rows: number(&r[4]),
-                content_digest: text(&r[5]),
-                removed: r[6].is_some(),
-            })
-            .collect())
+        let mut by_dir: BTreeMap<String, Vec<PartRef>> = BTreeMap::new();
+        for part in parts {
+            let path = part.path.strip_prefix("lake/").unwrap_or(&part.path).to_owned();
+            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned();
+            let PartRecord { sha256, bytes, footer, .. } = part;
+            by_dir.entry(dir).or_default().push(PartRef { path, sha256, bytes, footer });
+        }
+        let rows: Vec<GenerationRecord> = self.rows(
+            "SELECT table_name, partition, set_id, dir, rows, content_digest, removed_by FROM generation \
+             ORDER BY set_id, table_name, partition",
+            &[],
+        )?;
+        let generation = |row: GenerationRecord| Generation {
+            parts: Arc::from(by_dir.remove(&row.dir).unwrap_or_default()),
+            table: row.table_name,
+            partition: row.partition,
+            set_id: row.set_id,
+            dir: row.dir,
+            rows: row.rows,
+            content_digest: row.content_digest,
+            removed: row.removed_by.is_some(),
+        };
+        Ok(rows.into_iter().map(generation).collect())
     }
 
     /// Published sets that wrote a table, oldest first: number, run, business date.
     pub fn sets_of(&self, table: &str) -> Result<Vec<(i64, String, chrono::NaiveDate)>> {
-        let rows = self.text_rows(
-            "SELECT CAST(generation.set_id AS TEXT), run.run_id, business_date FROM generation \
-             JOIN run ON run.run_id = generation.run_id WHERE table_name = $1 AND status = 'published' \
-             ORDER BY generation.set_id",
+        let rows: Vec<(i64, String, String)> = self.rows(
+            "SELECT generation.set_id, run.run_id, business_date FROM generation \
+             JOIN run ON run.run_id = generation.run_id WHERE table_name = $1 ORDER BY generation.set_id",
             &[table],
         )?;
-        let date =
-            |cell: &Option<String>| text(cell).parse().map_err(|_| Error::integrity("a run has no business date"));
-        rows.iter().map(|r| Ok((number(&r[0]), text(&r[1]), date(&r[2])?))).collect()
+        let date = |text: &str| text.parse().map_err(|_| Error::integrity("a run has no business date"));
+        rows.into_iter().map(|(set, run, day)| Ok((set, run, date(&day)?))).collect()
     }
 
     /// Digest of the input that its first digits name; these themselves if it is unknown.
     pub fn input_digest(&self, first_digits: &str) -> Result<String> {
-        let pattern = format!("{first_digits}%");
-        let rows =
-            self.text_rows("SELECT sha256 FROM run_input WHERE sha256 LIKE $1 ORDER BY sha256 LIMIT 1", &[&pattern])?;
-        Ok(rows.first().map_or_else(|| first_digits.to_owned(), |r| text(&r[0])))
+        let sql = "SELECT sha256 FROM run_input WHERE substr(sha256, 1, length($1)) = $2 ORDER BY sha256 LIMIT 1";
+        let rows: Vec<(String,)> = self.rows(sql, &[first_digits, first_digits])?;
+        Ok(rows.into_iter().next().map_or_else(|| first_digits.to_owned(), |row| row.0))
     }
 
-    /// Newest committed set.
+    /// Newest set that a run committed, published or not.
     pub fn last_set(&self) -> Result<i64> {
-        let rows = self.text_rows("SELECT CAST(COALESCE(MAX(set_id), 0) AS TEXT) FROM generation", &[])?;
-        Ok(rows.first().map_or(0, |r| number(&r[0])))
+        let rows: Vec<(i64,)> = self.rows("SELECT CAST(COALESCE(MAX(set_id), 0) AS BIGINT) FROM run", &[])?;
+        Ok(rows.first().map_or(0, |row| row.0))
     }
 
     pub fn fact(&self, name: &str, key: &str) -> Result<Option<String>> {
-        let rows = self.text_rows("SELECT value FROM fact WHERE name = $1 AND key = $2", &[name, key])?;
-        Ok(rows.into_iter().next().and_then(|mut r| r.pop().flatten()))
+        let rows: Vec<(String,)> = self.rows("SELECT value FROM fact WHERE name = $1 AND key = $2", &[name, key])?;
+        Ok(rows.into_iter().next().map(|row| row.0))
     }
 
     /// All facts of a name: (key, value) in key order.
     pub fn facts(&self, name: &str) -> Result<Vec<(String, String)>> {
-        let rows = self.text_rows("SELECT key, value FROM fact WHERE name = $1 ORDER BY key", &[name])?;
-        Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
+        self.rows("SELECT key, value FROM fact WHERE name = $1 ORDER BY key", &[name])
     }
 
-    /// Runs that are committed but not published, with what they committed and the hash of that event.
-    pub fn unpublished(&self) -> Result<Vec<(super::event::Committed, String)>> {
-        let rows = self.text_rows("SELECT run_id FROM run WHERE status = 'committed'", &[])?;
-        let open: Vec<String> = rows.iter().map(|r| text(&r[0])).collect();
+    /// Runs that are committed but not published, in the order of their commits, with what they committed and the hash of
+    /// that event; only what is chained and signed as it was written.
+    pub fn unpublished(&self) -> Result<Vec<(Committed, String)>> {
+        let open: Vec<(Option<i64>,)> =
+            self.rows("SELECT commit_seq FROM run WHERE status = 'committed' ORDER BY commit_seq", &[])?;
         let mut found = Vec::new();
-        if open.is_empty() {
-            return Ok(found);
-        }
-        for event in self.events()?.into_iter().filter(|e| e.kind == "run_committed") {
-            if let Event::RunCommitted(committed) = serde_json::from_str(&event.body)?
-                && open.contains(&committed.run_id)
-            {
-                found.push((committed, event.hash));
-            }
+        for seq in open.into_iter().filter_map(|row| row.0) {
+            found.extend(self.committed_at(seq)?);
         }
         Ok(found)
     }
 
+    fn committed_at(&self, seq: i64) -> Result<Option<(Committed, String)>> {
+        let Some(stored) = self.event(seq)? else { return Ok(None) };
+        match stored.trusted(self.keys())? {
+            Event::RunCommitted(committed) => Ok(Some((committed, stored.hash))),
+            _ => Err(Error::integrity(format!("ledger event {seq} is no commit; run `shikaku audit verify`"))),
+        }
+    }
+
     /// What the newest commit removed, if it is published: all that a kill can have left undone.
-    pub fn last_removals(&self) -> Result<Vec<String>> {
-        let newest = "SELECT body FROM event WHERE kind = 'run_committed' ORDER BY seq DESC LIMIT 1";
-        let rows = self.text_rows(newest, &[])?;
-        let Some(body) = rows.first().map(|r| text(&r[0])) else { return Ok(Vec::new()) };
-        let Event::RunCommitted(committed) = serde_json::from_str(&body)? else { return Ok(Vec::new()) };
-        let published = "SELECT run_id FROM run WHERE status = 'published' AND run_id = $1";
-        let published = !self.text_rows(published, &[&committed.run_id])?.is_empty();
-        Ok(if published { committed.removals } else { Vec::new() })
+    pub fn last_removals(&self) -> Result<Option<Committed>> {
+        let newest: Vec<(i64,)> = self.rows(
+            "SELECT commit_seq FROM run WHERE status = 'published' AND commit_seq = \
+             (SELECT MAX(commit_seq) FROM run)",
+            &[],
+        )?;
+        let Some((seq,)) = newest.first() else { return Ok(None) };
+        Ok(self.committed_at(*seq)?.map(|(committed, _)| committed))
     }
 
     /// Landed inputs of some kinds that were read and whose bytes are still kept: (sha256, place below the lake).
     pub fn kept_landings(&self, kinds: &[&str]) -> Result<Vec<(String, String)>> {
         let list: Vec<String> = (1..=kinds.len()).map(|n| format!("${n}")).collect();
-        let rows = self.text_rows(
-            &format!(
-                "SELECT DISTINCT run_input.sha256, landing FROM run_input JOIN run_output \
-                 ON run_output.path = 'lake/' || landing WHERE removed_by IS NULL AND state = 'accepted' \
-                 AND kind IN ({}) ORDER BY 1",
-                list.join(", ")
-            ),
-            kinds,
-        )?;
-        Ok(rows.iter().map(|r| (text(&r[0]), text(&r[1]))).collect())
+        let sql = format!(
+            "SELECT DISTINCT run_input.sha256, landing FROM run_input JOIN run_output \
+             ON run_output.path = 'lake/' || landing WHERE removed_by IS NULL AND landing IS NOT NULL \
+             AND state IN ('accepted', 'rejected') AND kind IN ({}) ORDER BY 1",
+            list.join(", ")
+        );
+        self.rows(AssertSqlSafe(sql), kinds)
     }
 
-    /// Hash of the event with that number.
-    pub fn event_hash_at(&self, seq: i64) -> Result<Option<String>> {
-        let rows = self.text_rows("SELECT hash FROM event WHERE CAST(seq AS TEXT) = $1", &[&seq.to_string()])?;
-        Ok(rows.first().map(|r| text(&r[0])))
-    }
-
-    /// Head of the chain.
+    /// Number and hash of the newest event.
     pub fn head(&self) -> Result<(i64, String)> {
-        let rows = self.text_rows("SELECT CAST(seq AS TEXT), hash FROM event ORDER BY seq DESC LIMIT 1", &[])?;
-        Ok(rows.first().map_or((0, super::GENESIS.to_owned()), |r| (number(&r[0]), text(&r[1]))))
+        let rows: Vec<Stored> = self.rows(LAST_EVENT, &[])?;
+        Ok(rows.into_iter().next().map_or((0, super::GENESIS.to_owned()), |e| (e.seq, e.hash)))
     }
-}
 
-impl Ledger {
+    /// Kinds of events that this program does not know: a newer one wrote them.
+    pub fn unknown_kinds(&self) -> Result<Vec<String>> {
+        let kinds: Vec<(String,)> = self.rows("SELECT DISTINCT kind FROM event ORDER BY kind", &[])?;
+        let known = super::event::KINDS;
+        Ok(kinds.into_iter().map(|row| row.0).filter(|kind| !known.contains(&kind.as_str())).collect())
+    }
+
     /// State of an input by its digest: the newest run's.
     pub fn input_state(&self, sha256: &str) -> Result<Option<String>> {
-        let rows = self.text_rows(
-            "SELECT i.state FROM run_input i JOIN run r ON r.run_id = i.run_id WHERE i.sha256 = $1 \
-             AND r.status = 'published' ORDER BY r.started_at DESC LIMIT 1",
+        Ok(self.input(sha256)?.map(|input| input.state))
+    }
+
+    /// What the newest run says of an input.
+    pub fn input(&self, sha256: &str) -> Result<Option<InputRow>> {
+        let rows: Vec<InputRow> = self.rows(
+            "SELECT i.sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, rows_accepted, \
+             rows_rejected, rows_duplicate, landing, landed_at FROM run_input i JOIN run r ON r.run_id = i.run_id \
+             WHERE i.sha256 = $1 ORDER BY r.started_seq DESC LIMIT 1",
             &[sha256],
         )?;
-        Ok(rows.first().map(|r| text(&r[0])))
+        Ok(rows.into_iter().next())
+    }
+
+    /// Business date of the first run that took in bytes of this digest.
+    pub fn first_night_of(&self, sha256: &str) -> Result<Option<String>> {
+        let rows: Vec<(String,)> = self.rows(
+            "SELECT business_date FROM run_input i JOIN run r ON r.run_id = i.run_id \
+             WHERE i.sha256 = $1 ORDER BY r.started_seq LIMIT 1",
+            &[sha256],
+        )?;
+        Ok(rows.into_iter().next().map(|row| row.0))
     }
 }

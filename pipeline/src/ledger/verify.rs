@@ -1,8 +1,9 @@
 //! Does the ledger still say what it said? The chain is walked, and every projection is recomputed and compared.
 
-use super::event::Event;
-use super::{GENESIS, Ledger, event_hash};
-use crate::error::Result;
+use super::event::{Event, KINDS};
+use super::{GENESIS, Ledger};
+use crate::error::{Error, Result};
+use crate::store::place;
 
 /// Projection tables: name, columns, number of leading columns that name a row. Compared as text.
 const PROJECTIONS: &[(&str, &[&str], usize)] = &[
@@ -21,6 +22,8 @@ const PROJECTIONS: &[(&str, &[&str], usize)] = &[
             "finished_at",
             "outcome",
             "error",
+            "started_seq",
+            "commit_seq",
         ],
         1,
     ),
@@ -47,7 +50,18 @@ const PROJECTIONS: &[(&str, &[&str], usize)] = &[
     ),
     (
         "run_output",
-        &["run_id", "path", "sha256", "bytes", "rows", "content_digest", "table_name", "partition", "removed_by"],
+        &[
+            "run_id",
+            "path",
+            "sha256",
+            "bytes",
+            "rows",
+            "content_digest",
+            "table_name",
+            "partition",
+            "removed_by",
+            "footer",
+        ],
         2,
     ),
     ("rejection", &["run_id", "sha256", "code", "severity", "count"], 3),
@@ -56,41 +70,86 @@ const PROJECTIONS: &[(&str, &[&str], usize)] = &[
 ];
 
 impl Ledger {
-    /// Every broken place found, in order; empty = intact.
-    pub fn verify(&self) -> Result<Vec<String>> {
+    /// Every broken place found, in order; empty = intact. `signed_to` is the number of an event up to which `chain.head`
+    /// vouches for the chain. Reads only.
+    pub fn verify(&self, signed_to: i64) -> Result<Vec<String>> {
         let mut findings = Vec::new();
         let fresh = Self::in_memory()?;
         let mut prev = GENESIS.to_owned();
         let mut events = Vec::new();
+        // Events of a program that did not sign yet: the first signature after them vouches for them.
+        let mut unsigned = Vec::new();
+        let mut seen_signed = false;
         for (expected, stored) in (1i64..).zip(self.events()?) {
             let name = format!("ledger event {} ({})", stored.seq, stored.kind);
             if stored.seq != expected {
                 findings.push(format!("{name}: an event before it is missing"));
                 return Ok(findings);
             }
-            let hash = event_hash(stored.seq, stored.tx, &stored.kind, &stored.body, &stored.prev);
-            if stored.prev != prev || hash != stored.hash {
+            if !stored.is_chained_to(&prev) {
                 findings.push(format!("{name}: changed, or its predecessor was"));
                 return Ok(findings);
             }
+            if !stored.is_signed(self.keys()) {
+                if seen_signed || stored.mac.is_some() {
+                    findings.push(format!("{name}: not signed by the keys of this lake"));
+                } else {
+                    unsigned.push((stored.seq, name.clone()));
+                }
+            } else if self.keys().is_some() {
+                seen_signed = true;
+                unsigned.clear();
+            }
+            if !KINDS.contains(&stored.kind.as_str()) {
+                return Err(Error::usage(format!("{name} was written by a newer program; use that one")));
+            }
             match serde_json::from_str::<Event>(&stored.body) {
-                Ok(event) => events.push(event),
-                Err(_) => findings.push(format!("{name}: unreadable")),
+                Ok(event) if event.kind() == stored.kind => {
+                    look_at(&event, &name, self.keys().is_some(), &mut findings);
+                    events.push(event);
+                }
+                _ => findings.push(format!("{name}: unreadable")),
             }
             prev = stored.hash;
         }
+        let unsigned = unsigned.into_iter().filter(|(seq, _)| *seq > signed_to);
+        findings.extend(unsigned.map(|(_, name)| format!("{name}: not signed by the keys of this lake")));
         fresh.append(&events)?;
         for (table, columns, key) in PROJECTIONS {
             self.compare(&fresh, table, columns, *key, &mut findings)?;
         }
+        self.look_at_schema(&fresh, &mut findings)?;
         Ok(findings)
+    }
+
+    /// Nothing may act on the tables but the program: no trigger, no rule, no table or index of another hand.
+    fn look_at_schema(&self, fresh: &Self, findings: &mut Vec<String>) -> Result<()> {
+        if !self.sqlite {
+            let names = self.text_rows(
+                "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal \
+                 AND relnamespace = CAST(current_schema() AS regnamespace) \
+                 UNION ALL SELECT rulename FROM pg_rules WHERE schemaname = current_schema() ORDER BY 1"
+                    .to_owned(),
+            )?;
+            findings.extend(names.iter().map(|row| format!("ledger: {} acts on its tables", shown(row.first()))));
+            return Ok(());
+        }
+        let objects = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name";
+        let (own, expected) = (self.text_rows(objects.to_owned())?, fresh.text_rows(objects.to_owned())?);
+        for row in own.iter().filter(|row| !expected.contains(row)) {
+            findings.push(format!("ledger: {} {} is not of its schema", shown(row.first()), shown(row.get(1))));
+        }
+        for row in expected.iter().filter(|row| !own.iter().any(|o| o[..2] == row[..2])) {
+            findings.push(format!("ledger: {} {} is missing", shown(row.first()), shown(row.get(1))));
+        }
+        Ok(())
     }
 
     fn compare(&self, fresh: &Self, table: &str, columns: &[&str], key: usize, out: &mut Vec<String>) -> Result<()> {
         let list: Vec<String> = columns.iter().map(|c| format!("CAST({c} AS TEXT)")).collect();
         let sql = format!("SELECT {} FROM {table}", list.join(", "));
-        let mut own = self.text_rows(&sql, &[])?;
-        let mut expected = fresh.text_rows(&sql, &[])?;
+        let mut own = self.text_rows(sql.clone())?;
+        let mut expected = fresh.text_rows(sql)?;
         own.sort();
         expected.sort();
         let name = |row: &[Option<String>]| {
@@ -106,5 +165,25 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+}
+
+fn shown(cell: Option<&Option<String>>) -> &str {
+    cell.and_then(|cell| cell.as_deref()).unwrap_or("?")
+}
+
+/// What an event asks for must lie where events of its kind may reach.
+fn look_at(event: &Event, name: &str, keyed: bool, findings: &mut Vec<String>) {
+    match event {
+        Event::RunCommitted(committed) => {
+            if let Err(error) = place::contained(committed) {
+                findings.push(format!("{name}: {error}"));
+            }
+        }
+        Event::KeysRotated { files, .. } => {
+            let other = files.iter().filter(|f| !keyed || !place::may_be_sealed(&f.path));
+            findings.extend(other.map(|f| format!("{name}: {} is no sealed file of the lake", f.path)));
+        }
+        _ => {}
     }
 }

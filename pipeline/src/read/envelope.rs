@@ -4,7 +4,7 @@
 //! order answers.md gives; only then [`DataLines`] hands out the records. Nothing of a refused file is applied.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chrono::NaiveDateTime;
@@ -13,6 +13,7 @@ use shikaku_schemas::layout::{self, Guard, Layout, Origin};
 use super::records::{RawRecord, RecordError, Records};
 use super::xml::{self, XmlError, XmlRecords};
 use crate::error::{At, Error, Result};
+use crate::stamp::Reopen;
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
 use crate::time::parse_timestamp;
@@ -57,10 +58,10 @@ pub struct Inspected {
 
 /// One pass over a file: header, encoding, guard, limits, trailer. A file that could not be read to its end by its layout
 /// is looked through as it is, since its bytes would land.
-pub fn inspect(path: &Path, accepts: &Accepts<'_>) -> Result<Inspected> {
-    let (mut seen, unseen_from) = inspect_by_layout(path, accepts)?;
+pub fn inspect(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Result<Inspected> {
+    let (mut seen, unseen_from) = inspect_by_layout(file, accepts)?;
     if let Some(from) = unseen_from.filter(|_| seen.code != Some("900001"))
-        && my_number::found_in_file(path, from)?
+        && my_number::found_in_file(file, from)?
     {
         seen.code = Some("900001");
     }
@@ -68,9 +69,11 @@ pub fn inspect(path: &Path, accepts: &Accepts<'_>) -> Result<Inspected> {
 }
 
 /// The verdict, and from which byte on the file was not looked at by its layout.
-fn inspect_by_layout(path: &Path, accepts: &Accepts<'_>) -> Result<(Inspected, Option<u64>)> {
-    let bytes = std::fs::metadata(path).at(path)?.len();
-    let mut lines = Lines::open(path)?;
+fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Result<(Inspected, Option<u64>)> {
+    let path = file.place();
+    let file = file.reopen()?;
+    let bytes = file.metadata().at(path)?.len();
+    let mut lines = Lines::open(file, path)?;
     let mut seen = Inspected {
         header: None,
         registered: false,
@@ -312,10 +315,10 @@ enum Lines {
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(mut file: File, path: &Path) -> Result<Self> {
         let mut head = Vec::new();
-        File::open(path).at(path)?.take(256).read_to_end(&mut head).at(path)?;
-        let file = File::open(path).at(path)?;
+        Read::by_ref(&mut file).take(256).read_to_end(&mut head).at(path)?;
+        file.seek(SeekFrom::Start(0)).at(path)?;
         if xml::is_xml(&head) {
             let records = Box::new(XmlRecords::new(file));
             return Ok(Self::Xml { records, bom: false, encoding: Encoding::Utf8 });
@@ -381,8 +384,8 @@ pub struct DataLines {
 }
 
 impl DataLines {
-    pub fn open(path: &Path, layout: &'static Layout) -> Result<Self> {
-        let mut lines = Lines::open(path)?;
+    pub fn open(file: &(impl Reopen + ?Sized), layout: &'static Layout) -> Result<Self> {
+        let mut lines = Lines::open(file.reopen()?, file.place())?;
         lines.set_layout(layout);
         Ok(Self { lines })
     }

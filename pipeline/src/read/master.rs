@@ -1,9 +1,8 @@
 //! Master files: known by their heading row, not by their name.
 
-use std::path::Path;
-
 use super::records::{RecordError, Records};
 use crate::error::{At, Result};
+use crate::stamp::Reopen;
 use crate::text::cp932::Encoding;
 use shikaku_schemas::layout::{self, Layout};
 
@@ -29,18 +28,22 @@ pub enum Opened {
 /// Largest master taken: 236,538 institutions are under 50 MB (002 L13922).
 const MAX_BYTES: u64 = 500_000_000;
 
-pub fn open(path: &Path) -> Result<Opened> {
-    let size = std::fs::metadata(path).at(path)?.len();
+pub fn open(file: &(impl Reopen + ?Sized)) -> Result<Opened> {
+    let path = file.place();
+    let mut source = file.reopen()?;
+    let size = source.metadata().at(path)?.len();
     if size > MAX_BYTES {
         return Ok(Opened::Refused("400003"));
     }
     if path.extension().is_some_and(|e| e == "toml") {
-        return Ok(match std::fs::read_to_string(path) {
-            Ok(text) => Opened::Definitions(text),
-            Err(_) => Opened::Refused("400006"),
-        });
+        let mut text = String::new();
+        return match std::io::Read::read_to_string(&mut source, &mut text) {
+            Ok(_) => Ok(Opened::Definitions(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Opened::Refused("400006")),
+            Err(error) => Err(error).at(path),
+        };
     }
-    let mut records = Records::new(std::fs::File::open(path).at(path)?);
+    let mut records = Records::new(source);
     records.skip_bom().at(path)?;
     let mut kind = None;
     let mut rows = Vec::new();

@@ -183,8 +183,8 @@ fn conserve(manifest: &MonthManifest) -> Result<()> {
 }
 
 fn read_landed(store: &Store, sha256: &str, file: &ReceivedFile) -> Result<Read1> {
-    let path = store.config.lake.join(&file.landing);
-    let source: Box<dyn Read> = landing::open(&path, store.keys.as_deref())?;
+    let path = store.resolve(&format!("lake/{}", file.landing))?;
+    let source: Box<dyn Read> = landing::open_known(&path, store.keys.as_deref(), sha256)?;
     let again = |b: uke::Broken| {
         Error::integrity(format!("{}: a landed receipt file no longer reads (line {})", file.landing, b.line))
     };

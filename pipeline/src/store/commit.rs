@@ -9,13 +9,15 @@ use shikaku_schemas::tables::{self, Layering, Table};
 use super::{Store, landing, publish, run_id, sync_dir};
 use crate::digest;
 use crate::error::{At, Error, Result};
-use crate::inbox::Input;
+use crate::inbox::{Input, quarantine_place};
 use crate::lake::generation_dir;
 use crate::lake::row::{Cell, Row};
 use crate::lake::write::{Finished, Sealing, TableWriter};
 use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
 use crate::sort::Sorter;
+use crate::stamp::Reopen as _;
+use crate::threads;
 use crate::time::BusinessDate;
 
 /// Version of the program that stands in the ledger.
@@ -32,7 +34,7 @@ pub struct RunSpec {
     pub inputs: Vec<String>,
 }
 
-/// What a run prints and returns.
+/// What a run prints and returns; empty lists are left out of its JSON.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct RunReport {
     pub run_id: String,
@@ -49,6 +51,12 @@ pub struct RunReport {
     pub codes: BTreeMap<String, i64>,
     /// Files written to the outbox.
     pub outbox: Vec<String>,
+    /// Inbox files and folders that could not be read, and why; they stay for the next run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+    /// Links and other things in the inbox that are no files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<String>,
 }
 
 /// One open stage. Dropped without commit it leaves only a folder that recovery removes.
@@ -65,6 +73,8 @@ pub struct Stage<'s> {
     pub facts: Vec<(String, String, String)>,
     moves: Vec<Move>,
     removals: Vec<String>,
+    /// Inputs that were landed or set aside, to see at the end that none changed meanwhile.
+    read: Vec<Input>,
     /// Staged files that are not yet flushed to disk.
     unflushed: Vec<PathBuf>,
 }
@@ -83,8 +93,7 @@ impl Store {
         // The business date is a parameter of every job, since it decides recorded time.
         let full = format!("{} {parameters}", spec.business_date);
         let id = run_id(spec.job, &full, &spec.inputs, &self.config.digest);
-        let known = self.ledger.runs()?.into_iter().find(|r| r.run_id == id);
-        if known.is_some_and(|r| r.status == "published") {
+        if self.ledger.is_published(&id)? {
             self.note(Event::RunRepeated { run_id: id.clone(), at: self.now() })?;
             return Ok(Begin::Done(RunReport {
                 run_id: id,
@@ -101,7 +110,7 @@ impl Store {
             code_version: CODE_VERSION.to_owned(),
             config_digest: self.config.digest.clone(),
         };
-        self.ledger.append(&[Event::RunStarted { run: run.clone(), at: self.now() }])?;
+        self.append(&[Event::RunStarted { run: run.clone(), at: self.now() }])?;
         let dir = publish::staging(&self.config.lake).join(&id);
         if dir.exists() {
             std::fs::remove_dir_all(&dir).at(&dir)?;
@@ -122,6 +131,7 @@ impl Store {
             facts: Vec::new(),
             moves: Vec::new(),
             removals: Vec::new(),
+            read: Vec::new(),
             unflushed: Vec::new(),
         })))
     }
@@ -157,7 +167,9 @@ impl Lander<'_> {
             return Ok(Landed { place, output: None });
         }
         create_dirs_of(&staged)?;
-        landing::write(&input.path, &staged, self.sealing)?;
+        if landing::write(input.reopen()?, &staged, self.sealing)? != input.sha256 {
+            return Err(Error::Changed(input.path.clone()));
+        }
         let (sha256, bytes) = digest::sha256_file(&staged)?;
         let output = OutputRow {
             path: format!("lake/{place}"),
@@ -167,6 +179,7 @@ impl Lander<'_> {
             content_digest: Some(input.sha256.clone()),
             table_name: None,
             partition: None,
+            footer: None,
         };
         Ok(Landed { place, output: Some(output) })
     }
@@ -204,6 +217,7 @@ impl<'s> Stage<'s> {
                 content_digest: Some(content_digest.clone()),
                 table_name: Some(table.name.clone()),
                 partition: Some(partition.to_owned()),
+                footer: part.footer,
             });
         }
         let (table, partition) = (table.name.clone(), partition.to_owned());
@@ -246,6 +260,7 @@ impl<'s> Stage<'s> {
             content_digest: None,
             table_name: None,
             partition: None,
+            footer: None,
         });
         Ok(())
     }
@@ -280,6 +295,7 @@ impl<'s> Stage<'s> {
 
     /// The inbox file goes when the run is published; a file outside the inbox stays where it is.
     pub fn release(&mut self, input: &Input) {
+        self.read.push(input.clone());
         if let Some(from) = &input.inbox_path {
             self.moves.push(Move { from: from.clone(), sha256: input.sha256.clone(), to: None });
         }
@@ -287,17 +303,20 @@ impl<'s> Stage<'s> {
 
     /// The file goes to quarantine, outside the lake; nothing of it lands.
     pub fn quarantine(&mut self, input: &Input) -> Result<()> {
-        let to = format!("quarantine/{}_{}", &input.sha256[..12], input.name);
+        self.read.push(input.clone());
+        let to = quarantine_place(input);
         match &input.inbox_path {
             Some(from) => {
                 let from = from.clone();
                 self.moves.push(Move { from, sha256: input.sha256.clone(), to: Some(to) });
             }
             None => {
-                let target = self.store.config.inbox.join(&to);
+                let target = super::place::below(&self.store.config.inbox, &to)?;
                 let parent = target.parent().unwrap_or(&target);
                 std::fs::create_dir_all(parent).at(parent)?;
-                std::fs::copy(&input.path, &target).at(&target)?;
+                let _ = std::fs::remove_file(&target);
+                let mut copy = super::new_private(&target)?;
+                std::io::copy(&mut input.reopen()?, &mut copy).at(&target)?;
             }
         }
         Ok(())
@@ -334,7 +353,10 @@ impl<'s> Stage<'s> {
         if !self.generations.is_empty() {
             self.ledger_tables(&report)?;
         }
-        self.fact("state", "business_date", self.date.to_string());
+        // A run that only works on what is there (`compact`) is of an earlier date.
+        if self.store.ledger.fact("state", "business_date")?.is_none_or(|newest| newest <= self.date.to_string()) {
+            self.fact("state", "business_date", self.date.to_string());
+        }
         if self.generations.iter().any(|g| tables::of(&g.table).layering == Layering::History) {
             self.fact("state", "history_date", self.date.to_string());
         }
@@ -358,7 +380,11 @@ impl<'s> Stage<'s> {
             moves: self.moves,
             removals: self.removals,
         };
-        let head = store.ledger.append(&[Event::RunCommitted(committed.clone())])?;
+        // From the next event on the run cannot go back, so what would stop it is looked for here.
+        self.read.iter().try_for_each(Input::check_unchanged)?;
+        super::place::contained(&committed)?;
+        super::outside::check_ways(store, committed.outputs.iter().map(|o| o.path.as_str()))?;
+        let head = store.append(&[Event::RunCommitted(committed.clone())])?;
         (store.outside.step)("committed");
         publish::publish(store, &committed, &head)?;
         Ok(report)
@@ -455,7 +481,8 @@ fn sync_files(files: &[PathBuf]) -> Result<()> {
     let flush = |own: &[PathBuf]| own.iter().try_for_each(|f| std::fs::File::open(f).at(f)?.sync_all().at(f));
     std::thread::scope(|scope| {
         let shares = files.chunks(files.len().div_ceil(THREADS).max(1));
-        let threads: Vec<_> = shares.map(|own| scope.spawn(move || flush(own))).collect();
+        let threads: Vec<_> =
+            shares.map(|own| threads::spawn_scoped(scope, move || flush(own))).collect::<Result<_>>()?;
         let mut ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         ended.try_for_each(|end| end.unwrap_or_else(|_| Err(Error::failed("a file could not be flushed"))))
     })

@@ -10,6 +10,7 @@ use std::path::Path;
 use aead_stream::{DecryptorBE32, EncryptorBE32};
 use aes_gcm::{Aes256Gcm, Key, KeyInit};
 
+use crate::digest::HashingRead;
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
 use crate::lake::write::Sealing;
@@ -22,9 +23,9 @@ pub fn place(sha256: &str, sealed: bool) -> String {
     format!("landing/{}/{sha256}.zst{}", &sha256[..2], if sealed { ".sealed" } else { "" })
 }
 
-/// Copies `from` into its landed form at `to`; flushing it is the caller's.
-pub fn write(from: &Path, to: &Path, sealing: Option<Sealing<'_>>) -> Result<()> {
-    let mut source = File::open(from).at(from)?;
+/// Copies a source into its landed form at `to`; flushing it is the caller's. Returns the digest of what was copied.
+pub fn write(source: impl Read, to: &Path, sealing: Option<Sealing<'_>>) -> Result<String> {
+    let mut source = HashingRead::new(source);
     let file = File::create(to).at(to)?;
     match sealing {
         None => drop(compress(&mut source, file).at(to)?),
@@ -33,13 +34,39 @@ pub fn write(from: &Path, to: &Path, sealing: Option<Sealing<'_>>) -> Result<()>
             compress(&mut source, sealer).at(to)?.finish().at(to)?;
         }
     }
-    Ok(())
+    Ok(source.finish())
 }
 
 fn compress<W: Write>(source: &mut impl Read, sink: W) -> io::Result<W> {
     let mut encoder = zstd::Encoder::new(sink, 1)?;
     io::copy(source, &mut encoder)?;
     encoder.finish()
+}
+
+/// The bytes of a landed input, which must have that digest: else the last read is an error.
+pub fn open_known(path: &Path, keys: Option<&Keys>, sha256: &str) -> Result<Box<dyn Read>> {
+    let source = HashingRead::new(open(path, keys)?);
+    Ok(Box::new(Known { source: Some(source), sha256: sha256.to_owned() }))
+}
+
+/// Compares what passes with a digest, at its end.
+struct Known {
+    source: Option<HashingRead<Box<dyn Read>>>,
+    sha256: String,
+}
+
+impl Read for Known {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let Some(source) = &mut self.source else { return Ok(0) };
+        let n = source.read(out)?;
+        if n == 0 && !out.is_empty() {
+            let passed = self.source.take().map(HashingRead::finish);
+            if passed.as_ref() != Some(&self.sha256) {
+                return Err(io::Error::other("a landed file is not what was received; run `shikaku audit verify`"));
+            }
+        }
+        Ok(n)
+    }
 }
 
 /// The bytes of a landed input as they were received.
@@ -114,16 +141,21 @@ pub struct Opener {
 impl Opener {
     pub fn new(mut source: File, keys: &Keys) -> Result<Self> {
         let bad = || Error::integrity("a landed file has no readable key");
+        // A file that ends too early is damaged; one that cannot be read is trouble of another kind.
+        let cut = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => bad(),
+            _ => Error::Io { path: "landing".into(), source: error },
+        };
         let mut length = [0u8; 4];
-        source.read_exact(&mut length).map_err(|_| bad())?;
+        source.read_exact(&mut length).map_err(cut)?;
         let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| bad())?;
         if length > 4096 {
             return Err(bad());
         }
         let mut metadata = vec![0u8; length];
-        source.read_exact(&mut metadata).map_err(|_| bad())?;
+        source.read_exact(&mut metadata).map_err(cut)?;
         let mut nonce = [0u8; 7];
-        source.read_exact(&mut nonce).map_err(|_| bad())?;
+        source.read_exact(&mut nonce).map_err(cut)?;
         let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(keys.open_data_key(&metadata)?));
         let stream = Some(DecryptorBE32::from_aead(cipher, &nonce.into()));
         Ok(Self { source, stream, sealed: Vec::new(), opened: Vec::new(), position: 0 })

@@ -1,7 +1,13 @@
 //! One open lake: configuration, lock, ledger, keys. Every job works through it; [`commit`] is the only way in.
 
 pub mod commit;
+pub mod head;
 pub mod landing;
+pub mod leaving;
+mod lock;
+mod open;
+mod outside;
+pub mod place;
 pub mod publish;
 pub mod rotate;
 pub mod verify;
@@ -10,110 +16,33 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
-
 pub use commit::{RunSpec, Stage};
+pub use outside::{Clock, Outside};
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::digest;
 use crate::error::{At, Error, Result};
-use crate::keys::{Entropy, Keys};
+use crate::keys::Keys;
 use crate::lake::Snapshot;
+use crate::lake::checked::Checks;
 use crate::lake::read::Reader;
 use crate::lake::write::Sealing;
 use crate::ledger::{Event, Ledger};
 use crate::time::BusinessDate;
 use shikaku_schemas::tables;
 
-/// Where the current time comes from; only for the ledger's start and end times.
-pub trait Clock: Send + Sync {
-    /// Now, JST.
-    fn now(&self) -> NaiveDateTime;
-}
-
-/// What the process brings: time, randomness, and (in tests) a place to die.
-pub struct Outside {
-    pub clock: Box<dyn Clock>,
-    pub entropy: Box<dyn Entropy>,
-    /// Called before each step of a commit with the step's name.
-    pub step: Box<dyn Fn(&str) + Send + Sync>,
-}
-
 pub struct Store {
     pub config: Config,
     pub ledger: Ledger,
     pub keys: Option<Arc<Keys>>,
     pub outside: Outside,
+    /// Which files of the lake were compared with the ledger.
+    checks: Checks,
     /// Held for the life of the store by jobs that write.
-    _lock: Option<File>,
+    _lock: Option<lock::Lock>,
 }
 
 impl Store {
-    /// Makes an empty lake; its configuration unless there is one already (say, with `ledger.url`); and, unless `no_keys`,
-    /// its key file. Refuses a lake that exists.
-    pub fn init(config_file: &Path, lake: &Path, no_keys: bool, outside: &Outside) -> Result<Config> {
-        let base = config_file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(base).at(base)?;
-        if !config_file.exists() {
-            if lake.join("chain.head").exists() {
-                return Err(Error::usage(format!("{} is a lake already", lake.display())));
-            }
-            let relative = lake.strip_prefix(base).unwrap_or(lake).display().to_string().replace('\\', "/");
-            let text = config::sample(&relative, if no_keys { "" } else { "shikaku.key" });
-            std::fs::write(config_file, &text).at(config_file)?;
-        }
-        let config = Config::load(config_file, None)?;
-        if config.lake.join("chain.head").exists() {
-            return Err(Error::usage(format!("{} is a lake already", config.lake.display())));
-        }
-        match &config.key_file {
-            Some(file) if no_keys => {
-                return Err(Error::usage(format!("--no-keys, but the configuration names {}", file.display())));
-            }
-            Some(file) if !file.exists() => write_secret(file, &Keys::generate(&*outside.entropy)?)?,
-            _ => {}
-        }
-        std::fs::create_dir_all(&config.lake).at(&config.lake)?;
-        let ledger = open_ledger(&config, true)?;
-        for kind in config::INBOX.into_iter().chain(["quarantine"]) {
-            let dir = config.inbox.join(kind);
-            std::fs::create_dir_all(&dir).at(&dir)?;
-        }
-        ledger.append(&[Event::LakeCreated { encrypted: config.key_file.is_some() }])?;
-        let keys = config.key_file.as_deref().map(Keys::load).transpose()?;
-        publish::write_head(&config.lake, &ledger, keys.as_ref())?;
-        Ok(config)
-    }
-
-    /// Opens a lake for reading.
-    pub fn open(config: Config, outside: Outside) -> Result<Self> {
-        let keys = config.key_file.as_deref().map(Keys::load).transpose()?.map(Arc::new);
-        let ledger = open_ledger(&config, false)?;
-        Ok(Self { config, ledger, keys, outside, _lock: None })
-    }
-
-    /// Opens a lake for writing: takes the lock, then finishes or discards what a killed run left.
-    pub fn open_locked(config: Config, outside: Outside) -> Result<Self> {
-        let store = Self::lock(config, outside)?;
-        publish::recover(&store)?;
-        Ok(store)
-    }
-
-    /// Takes the lock and nothing more; for `audit verify`, which must see a broken lake as it is.
-    pub fn lock(config: Config, outside: Outside) -> Result<Self> {
-        let path = config.lake.join(".lock");
-        if !config.lake.is_dir() {
-            return Err(Error::usage(format!("no lake at {}; run `shikaku init`", config.lake.display())));
-        }
-        let file = File::options().create(true).write(true).truncate(false).open(&path).at(&path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Locked(path)),
-            Err(std::fs::TryLockError::Error(error)) => return Err(error).at(&path),
-        }
-        Ok(Self { _lock: Some(file), ..Self::open(config, outside)? })
-    }
-
     /// How restricted tables are sealed, if keys are configured.
     pub fn sealing(&self) -> Option<Sealing<'_>> {
         self.keys.as_deref().map(|keys| Sealing { keys, entropy: &*self.outside.entropy })
@@ -127,7 +56,12 @@ impl Store {
     }
 
     pub fn reader(&self) -> Result<Reader> {
-        Ok(Reader::new(self.snapshot()?, self.keys.clone()))
+        Ok(self.reader_of(self.snapshot()?))
+    }
+
+    /// Reads as of another set.
+    pub fn reader_of(&self, snapshot: Snapshot) -> Reader {
+        Reader::new(snapshot, self.keys.clone(), self.checks.clone())
     }
 
     /// Now as the ledger writes it.
@@ -135,10 +69,17 @@ impl Store {
         self.outside.clock.now().format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
     }
 
-    /// Adds one event that stands by itself, and catches the head up.
+    /// Appends events and catches the head up, alone among all processes. Returns the hash of the last event.
+    pub fn append(&self, events: &[Event]) -> Result<String> {
+        let _lock = head::HeadLock::take(&self.config.lake)?;
+        let hash = self.ledger.append(events)?;
+        head::write(&self.config.lake, &self.ledger, self.keys.as_deref())?;
+        Ok(hash)
+    }
+
+    /// Adds one event that stands by itself.
     pub fn note(&self, event: Event) -> Result<()> {
-        self.ledger.append(&[event])?;
-        publish::write_head(&self.config.lake, &self.ledger, self.keys.as_deref())
+        self.append(&[event]).map(drop)
     }
 
     /// Refuses a business date before the newest one of the history tables: recorded time never goes back.
@@ -172,36 +113,30 @@ impl Store {
         Ok(digest::of_parts(parts.iter().map(String::as_str))[..16].to_owned())
     }
 
-    /// Resolves a ledger path (`lake/…`, `outbox/…`) to the file system.
-    pub fn resolve(&self, path: &str) -> PathBuf {
+    /// Resolves a ledger path (`lake/…`, `outbox/…`) to the file system; it stays there and goes through no link.
+    pub fn resolve(&self, path: &str) -> Result<PathBuf> {
         match path.split_once('/') {
-            Some(("lake", rest)) => self.config.lake.join(rest),
-            Some(("outbox", rest)) => self.config.outbox.join(rest),
-            _ => PathBuf::from(path),
+            Some(("lake", rest)) => place::below(&self.config.lake, rest),
+            Some(("outbox", rest)) => place::below(&self.config.outbox, rest),
+            _ => Err(Error::integrity(format!("the ledger names the place {path:?}, which is none of a lake"))),
         }
     }
 }
 
-fn open_ledger(config: &Config, create: bool) -> Result<Ledger> {
-    if !config.ledger_url.is_empty() {
-        return Ledger::open_postgres(&config.ledger_url);
-    }
-    let path = config.lake.join("ledger.sqlite");
-    if !create && !path.exists() {
-        return Err(Error::usage(format!("no lake at {}; run `shikaku init`", config.lake.display())));
-    }
-    Ledger::open_sqlite(&path, create)
-}
-
 fn write_secret(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;
+    let mut file = new_private(path)?;
+    file.write_all(text.as_bytes()).at(path)?;
+    file.sync_all().at(path)
+}
+
+/// A new file that its owner alone may read; no link is followed and nothing is overwritten.
+pub fn new_private(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).at(path)?;
-    file.write_all(text.as_bytes()).at(path)?;
-    file.sync_all().at(path)
+    options.open(path).at(path)
 }
 
 /// Flushes a folder's entries to disk.

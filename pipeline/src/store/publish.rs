@@ -6,15 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shikaku_schemas::tables;
 
-use super::{Store, sync_dir};
-use crate::digest;
+use super::{Store, head, leaving, place, sync_dir};
 use crate::error::{At, Error, Result};
-use crate::keys::Keys;
+use crate::ledger::Event;
 use crate::ledger::event::Committed;
-use crate::ledger::{Event, Ledger};
 
 /// Where runs are staged.
 pub fn staging(lake: &Path) -> PathBuf {
@@ -23,55 +21,76 @@ pub fn staging(lake: &Path) -> PathBuf {
 
 /// Publishes one committed run; `head` is the hash of its commit event.
 pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
+    place::contained(committed)?;
     let stage = staging(&store.config.lake).join(&committed.run_id);
     let folders: Vec<String> = committed.generations.iter().map(|g| format!("lake/{}", g.dir)).collect();
-    place(store, &stage, folders.iter().map(String::as_str))?;
+    put(store, &stage, folders.iter().map(String::as_str))?;
     (store.outside.step)("tables");
     for (path, text) in manifests(committed, head)? {
-        write_whole(&store.config.lake.join(path), text.as_bytes())?;
+        write_whole(&way(store, &format!("lake/{path}"))?, text.as_bytes())?;
     }
     (store.outside.step)("manifests");
-    place(store, &stage, committed.outputs.iter().filter(|o| o.table_name.is_none()).map(|o| o.path.as_str()))?;
+    put(store, &stage, committed.outputs.iter().filter(|o| o.table_name.is_none()).map(|o| o.path.as_str()))?;
     (store.outside.step)("files");
     for step in &committed.moves {
-        move_inbox(&store.config.inbox, &step.from, &step.sha256, step.to.as_deref())?;
+        leaving::leave(&store.config.inbox, &step.from, &step.sha256, step.to.as_deref())?;
     }
     (store.outside.step)("moves");
-    let event = Event::RunPublished { run_id: committed.run_id.clone(), at: store.now() };
-    store.ledger.append(&[event])?;
+    store.append(&[Event::RunPublished { run_id: committed.run_id.clone(), at: store.now() }])?;
     (store.outside.step)("published");
-    remove(store, &committed.removals)?;
+    remove(store, committed)?;
     (store.outside.step)("removed");
-    write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
     if stage.exists() {
         std::fs::remove_dir_all(&stage).at(&stage)?;
     }
+    // Not empty while another run is staged.
+    let _ = std::fs::remove_dir(staging(&store.config.lake));
     (store.outside.step)("done");
     Ok(())
 }
 
-/// Finishes committed runs, drops staged ones, and catches the head up. Nothing is mended that a kill cannot explain.
+/// Finishes committed runs, drops staged ones, and catches the head up. Nothing is mended that a kill cannot explain, and
+/// nothing is obeyed that the lake's own chain does not say.
 pub fn recover(store: &Store) -> Result<()> {
-    check_head(store)?;
+    {
+        let _lock = head::HeadLock::take(&store.config.lake)?;
+        head::check(&store.config.lake, &store.ledger, store.keys.as_deref())?;
+    }
+    leaving::restore(&store.config.inbox)?;
     super::rotate::finish(store)?;
     for (committed, head) in store.ledger.unpublished()? {
         tracing::warn!(run = %committed.run_id, "finishing a run that was cut off after its commit");
         publish(store, &committed, &head)?;
     }
-    remove(store, &store.ledger.last_removals()?)?;
+    if let Some(committed) = store.ledger.last_removals()? {
+        place::contained(&committed)?;
+        remove(store, &committed)?;
+    }
     let dir = staging(&store.config.lake);
     if dir.exists() {
         std::fs::remove_dir_all(&dir).at(&dir)?;
     }
-    write_head(&store.config.lake, &store.ledger, store.keys.as_deref())
+    let _lock = head::HeadLock::take(&store.config.lake)?;
+    head::write(&store.config.lake, &store.ledger, store.keys.as_deref())
+}
+
+/// Where a ledger path leads, with the folders that are on its way; it goes through no link.
+pub fn way(store: &Store, path: &str) -> Result<PathBuf> {
+    let to = store.resolve(path)?;
+    match to.parent().map(std::fs::symlink_metadata) {
+        Some(Ok(parent)) if !parent.is_dir() => {
+            Err(Error::usage(format!("{}: a file stands where a folder belongs", to.parent().unwrap_or(&to).display())))
+        }
+        _ => Ok(to),
+    }
 }
 
 /// Renames staged files or folders to their final places, and flushes the folders these lie in once each; what was placed
 /// before stays.
-fn place<'p>(store: &Store, stage: &Path, paths: impl Iterator<Item = &'p str>) -> Result<()> {
+fn put<'p>(store: &Store, stage: &Path, paths: impl Iterator<Item = &'p str>) -> Result<()> {
     let mut parents = BTreeSet::new();
     for path in paths {
-        let (from, to) = (stage.join(path), store.resolve(path));
+        let (from, to) = (stage.join(path), way(store, path)?);
         if from.exists() {
             let parent = to.parent().unwrap_or(&to).to_owned();
             create_dirs(&parent)?;
@@ -88,9 +107,9 @@ fn place<'p>(store: &Store, stage: &Path, paths: impl Iterator<Item = &'p str>) 
 }
 
 /// Removes what a published run superseded for good. Last of all, so that no reader of the set before it is cut off by a kill.
-fn remove(store: &Store, places: &[String]) -> Result<()> {
-    for place in places {
-        let path = store.config.lake.join(place);
+fn remove(store: &Store, committed: &Committed) -> Result<()> {
+    for removal in &committed.removals {
+        let path = place::below(&store.config.lake, removal)?;
         if path.is_dir() {
             std::fs::remove_dir_all(&path).at(&path)?;
         } else if path.exists() {
@@ -119,36 +138,6 @@ fn create_dirs(dir: &Path) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => Ok(()),
     }
-}
-
-fn move_inbox(inbox: &Path, from: &str, sha256: &str, to: Option<&str>) -> Result<()> {
-    let path = inbox.join(from);
-    // A new file of the same name that came meanwhile is not the one that was read.
-    if !path.exists() || digest::sha256_file(&path)?.0 != sha256 {
-        return Ok(());
-    }
-    match to {
-        Some(to) => {
-            let target = inbox.join(to);
-            create_dirs(target.parent().unwrap_or(inbox))?;
-            std::fs::rename(&path, &target).at(&target)?;
-        }
-        None => std::fs::remove_file(&path).at(&path)?,
-    }
-    // A CRL set is a folder; it goes with its last file.
-    if let Some(parent) = path.parent()
-        && parent.parent().is_some_and(|p| p != inbox && p.starts_with(inbox))
-    {
-        remove_if_empty(parent)?;
-    }
-    Ok(())
-}
-
-fn remove_if_empty(dir: &Path) -> Result<()> {
-    if std::fs::read_dir(dir).at(dir)?.next().is_none() {
-        std::fs::remove_dir(dir).at(dir)?;
-    }
-    Ok(())
 }
 
 #[derive(Serialize)]
@@ -202,54 +191,6 @@ pub fn manifests(committed: &Committed, head: &str) -> Result<Vec<(String, Strin
         out.push((format!("{table}/_manifest/{set_id:06}.json"), serde_json::to_string_pretty(&manifest)? + "\n"));
     }
     Ok(out)
-}
-
-/// Content of `chain.head`.
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Head {
-    pub seq: i64,
-    pub hash: String,
-    /// HMAC of both under the lake's chain key, when there is one.
-    pub mac: Option<String>,
-}
-
-impl Head {
-    pub fn new(seq: i64, hash: String, keys: Option<&Keys>) -> Self {
-        let mac = keys.map(|k| k.mac(&format!("{seq} {hash}")));
-        Self { seq, hash, mac }
-    }
-}
-
-/// The written head must be one the chain passed through: a kill can leave it behind, never aside or ahead.
-fn check_head(store: &Store) -> Result<()> {
-    let path = store.config.lake.join("chain.head");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let written: Option<Head> = serde_json::from_str(&text).ok();
-    let known = match &written {
-        Some(head) => store
-            .ledger
-            .event_hash_at(head.seq)?
-            .is_some_and(|hash| *head == Head::new(head.seq, hash, store.keys.as_deref())),
-        None => false,
-    };
-    // Written by rename and always in this form: other bytes were not written by us.
-    let same_form = written.is_some_and(|h| serde_json::to_string_pretty(&h).is_ok_and(|t| t + "\n" == text));
-    if known && same_form {
-        Ok(())
-    } else {
-        Err(Error::integrity("chain.head is not a head of this ledger; run `shikaku audit verify`"))
-    }
-}
-
-/// Writes the head of the chain beside the ledger.
-pub fn write_head(lake: &Path, ledger: &Ledger, keys: Option<&Keys>) -> Result<()> {
-    let (seq, hash) = ledger.head()?;
-    let text = serde_json::to_string_pretty(&Head::new(seq, hash, keys))? + "\n";
-    let path = lake.join("chain.head");
-    if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
-        return Ok(());
-    }
-    write_whole(&path, text.as_bytes())
 }
 
 /// Writes a file by rename, so that it is never seen half.

@@ -10,12 +10,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::publish::{manifests, write_head, write_whole};
-use super::{Store, sync_dir};
+use super::publish::{manifests, write_whole};
+use super::{Store, place, sync_dir};
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
-use crate::lake::read::is_sealed;
+use crate::lake::checked::{ROTATION, footer_digest, footer_of};
 use crate::ledger::Event;
 use crate::ledger::event::{Committed, Rewrapped};
 
@@ -31,7 +31,7 @@ pub struct Rotated {
 
 /// Where re-wrapped copies are staged.
 fn staging(store: &Store) -> PathBuf {
-    store.config.lake.join("_rotation")
+    store.config.lake.join(ROTATION)
 }
 
 /// Makes a new master key and re-wraps every sealed file; with `forget` the older master keys leave the key file at the end.
@@ -39,6 +39,8 @@ pub fn rotate(store: &mut Store, forget: bool) -> Result<Rotated> {
     let Some(path) = store.config.key_file.clone() else {
         return Err(Error::usage("no key file is configured: nothing is sealed"));
     };
+    // The file that a link stands for is the key file; the link stays one.
+    let path = path.canonicalize().at(&path)?;
     let text = std::fs::read_to_string(&path).at(&path)?;
     // The new key is on disk before anything is wrapped by it.
     write_key_file(&path, &Keys::with_new_master(&text, &*store.outside.entropy)?)?;
@@ -47,17 +49,23 @@ pub fn rotate(store: &mut Store, forget: bool) -> Result<Rotated> {
     (store.outside.step)("key");
     let mut files = Vec::new();
     for (output, sha256) in store.ledger.outputs(None)? {
-        let own = store.resolve(&output);
+        if !place::may_be_sealed(&output) {
+            continue;
+        }
+        let own = store.resolve(&output)?;
         if let Some(place) = wrapped_key(&own)? {
             let staged = staging(store).join(&output);
             let metadata = keys.rewrap(&place.metadata, &*store.outside.entropy)?;
             let new = rewrap(&own, &staged, &place, &metadata)?;
-            files.push(Rewrapped { path: output, old: sha256, new });
+            let footer = if output.ends_with(".parquet") { footer_digest(&staged)? } else { None };
+            files.push(Rewrapped { path: output, old: sha256, new, footer });
         }
     }
     (store.outside.step)("rewrapped");
     let count = files.len();
-    store.ledger.append(&[Event::KeysRotated { key: keys.current().to_owned(), files, at: store.now() }])?;
+    let (key, at) = (keys.current().to_owned(), store.now());
+    let mark = keys.mark(&key);
+    store.append(&[Event::KeysRotated { key, mark, files, at }])?;
     (store.outside.step)("rotated");
     finish(store)?;
     if forget {
@@ -65,7 +73,6 @@ pub fn rotate(store: &mut Store, forget: bool) -> Result<Rotated> {
         write_key_file(&path, &Keys::without_old_masters(&text)?)?;
         store.keys = Some(Arc::new(Keys::load(&path)?));
     }
-    write_head(&store.config.lake, &store.ledger, store.keys.as_deref())?;
     let keys = store.keys.as_deref().unwrap_or(&keys);
     Ok(Rotated { key: keys.current().to_owned(), files: count, kept: keys.ids() })
 }
@@ -87,7 +94,7 @@ pub fn finish(store: &Store) -> Result<()> {
     for (output, sha256) in store.ledger.outputs(None)? {
         let staged = dir.join(&output);
         if staged.exists() && digest::sha256_file(&staged)?.0 == sha256 {
-            let own = store.resolve(&output);
+            let own = store.resolve(&output)?;
             std::fs::rename(&staged, &own).at(&own)?;
             sync_dir(own.parent().unwrap_or(&own))?;
         }
@@ -108,7 +115,10 @@ pub fn commits(store: &Store) -> Result<Vec<(Committed, String)>> {
     for stored in store.ledger.events()? {
         match serde_json::from_str(&stored.body) {
             Ok(Event::RunCommitted(committed)) => commits.push((committed, stored.hash)),
-            Ok(Event::KeysRotated { files, .. }) => now.extend(files.into_iter().map(|f| (f.path, f.new))),
+            Ok(Event::KeysRotated { files, .. }) if store.keys.is_some() => {
+                let sealed = files.into_iter().filter(|f| place::may_be_sealed(&f.path));
+                now.extend(sealed.map(|f| (f.path, f.new)));
+            }
             _ => {}
         }
     }
@@ -118,6 +128,26 @@ pub fn commits(store: &Store) -> Result<Vec<(Committed, String)>> {
         }
     }
     Ok(commits)
+}
+
+/// A commit as it was before the newest rotation, while that is not finished: its manifests still say so.
+pub fn before_rotation(store: &Store, committed: &Committed) -> Result<Option<Committed>> {
+    if !staging(store).exists() {
+        return Ok(None);
+    }
+    let rotations = store.ledger.events()?.into_iter().filter_map(|stored| match serde_json::from_str(&stored.body) {
+        Ok(Event::KeysRotated { files, .. }) => Some(files),
+        _ => None,
+    });
+    let Some(files) = rotations.last() else { return Ok(None) };
+    let old: BTreeMap<String, String> = files.into_iter().map(|f| (f.path, f.old)).collect();
+    let mut before = committed.clone();
+    for output in &mut before.outputs {
+        if let Some(sha256) = old.get(&output.path) {
+            output.sha256.clone_from(sha256);
+        }
+    }
+    Ok(Some(before))
 }
 
 fn current_manifests(store: &Store) -> Result<Vec<(String, String)>> {
@@ -139,13 +169,13 @@ fn wrapped_key(path: &Path) -> Result<Option<WrappedKey>> {
     let extension = path.extension().and_then(|e| e.to_str());
     let (offset, length) = match extension {
         Some("sealed") => (4, 4096),
-        Some("parquet") if is_sealed(path)? => {
+        Some("parquet") => {
             let mut file = File::open(path).at(path)?;
-            let end = file.seek(SeekFrom::End(-8)).at(path)?;
-            let mut length = [0u8; 4];
-            file.read_exact(&mut length).at(path)?;
-            let length = u64::from(u32::from_le_bytes(length));
-            (end.saturating_sub(length), length)
+            let bytes = file.metadata().at(path)?.len();
+            match footer_of(&mut file, bytes).at(path)? {
+                Some(footer) if footer.sealed => (footer.start, bytes - footer.start),
+                _ => return Ok(None),
+            }
         }
         _ => return Ok(None),
     };

@@ -1,13 +1,14 @@
-//! `audit verify`: is everything still as it was published?
+//! `audit verify`: is everything still as it was published? Reads only, and signs nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Store;
-use super::publish::{Head, manifests};
-use super::rotate::commits;
+use super::publish::{manifests, staging};
+use super::rotate::{before_rotation, commits};
+use super::{Store, head, open};
 use crate::digest;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
+use crate::lake::checked::ROTATION;
 
 /// What was looked at and what is wrong.
 #[derive(Debug, Default, serde::Serialize)]
@@ -15,38 +16,101 @@ pub struct Verified {
     pub files: usize,
     pub bytes: u64,
     pub events: i64,
+    /// Runs that were cut off after their commit; the next command that writes finishes them.
+    pub unfinished_runs: usize,
     /// Each names the file or row. Empty = intact.
     pub findings: Vec<String>,
 }
 
-/// Checks the chain, its projections, its head, every published file, every manifest, and that nothing else lies in the lake.
+/// What the lake holds, gathered from the chain.
+#[derive(Default)]
+struct Known {
+    /// Files, as ledger paths.
+    files: BTreeSet<String>,
+    /// Folders that a run made, whether or not anything is left in them.
+    folders: BTreeSet<String>,
+}
+
+impl Known {
+    fn add_folders_of(&mut self, path: &str) {
+        let mut at = path;
+        while let Some((folder, _)) = at.rsplit_once('/') {
+            if !self.folders.insert(folder.to_owned()) {
+                break;
+            }
+            at = folder;
+        }
+    }
+}
+
+/// Checks the chain, its signatures, its projections, its head, every published file, every manifest, and that nothing else
+/// lies in the lake and the outbox.
 pub fn verify(store: &Store) -> Result<Verified> {
-    let mut verified = Verified { findings: store.ledger.verify()?, ..Verified::default() };
-    check_head(store, &mut verified)?;
-    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut verified = Verified::default();
+    let keys = store.keys.as_deref();
+    let signed_to = match head::check(&store.config.lake, &store.ledger, keys) {
+        Ok(seq) => seq,
+        Err(Error::Integrity(text)) => {
+            verified.findings.push(format!("lake/{}: {text}", head::NAME));
+            0
+        }
+        Err(error) => return Err(error),
+    };
+    verified.findings.extend(store.ledger.verify(signed_to)?);
+    verified.events = store.ledger.head()?.0;
+    let mut known = Known::default();
     // The chain names the files; the projection of it was compared above.
     let commits = commits(store)?;
-    let removed: BTreeSet<String> =
-        commits.iter().flat_map(|(c, _)| c.removals.iter().map(|place| format!("lake/{place}"))).collect();
+    let open: BTreeSet<String> =
+        store.ledger.runs()?.into_iter().filter(|r| r.status == "committed").map(|r| r.run_id).collect();
+    verified.unfinished_runs = open.len();
+    let removed: BTreeSet<String> = commits
+        .iter()
+        .filter(|(c, _)| !open.contains(&c.run_id))
+        .flat_map(|(c, _)| c.removals.iter().map(|place| format!("lake/{place}")))
+        .collect();
     let is_removed = |path: &str| {
         removed.contains(path) || path.rsplit_once('/').is_some_and(|(folder, _)| removed.contains(folder))
     };
-    for (committed, head) in commits {
-        for (path, text) in manifests(&committed, &head)? {
+    // What the newest commit removes may be left by a kill.
+    let last: BTreeSet<String> =
+        commits.last().into_iter().flat_map(|(c, _)| c.removals.iter().map(|p| format!("lake/{p}"))).collect();
+    for (committed, head) in &commits {
+        let staged = open.contains(&committed.run_id).then(|| staging(&store.config.lake).join(&committed.run_id));
+        let before = match before_rotation(store, committed)? {
+            Some(before) => manifests(&before, head)?,
+            None => Vec::new(),
+        };
+        for (path, text) in manifests(committed, head)? {
+            // A rotation that was cut off left the manifests as they were.
+            let old = before.iter().find(|(own, _)| *own == path).map(|(_, text)| text);
             let path = format!("lake/{path}");
-            check_file(store, &path, &digest::sha256(text.as_bytes()), &mut verified);
-            known.insert(path);
+            let on_disk = store.resolve(&path).ok().and_then(|place| std::fs::read_to_string(place).ok());
+            let text = old.filter(|old| on_disk.as_ref() == Some(old)).unwrap_or(&text);
+            if staged.is_none() || store.resolve(&path).is_ok_and(|p| p.exists()) {
+                check_file(store, &path, &digest::sha256(text.as_bytes()), None, &mut verified)?;
+            }
+            known.add_folders_of(&path);
+            known.files.insert(path);
         }
-        // What was removed must be gone: a file that lies there still is one that no run published.
-        for output in committed.outputs.iter().filter(|o| !is_removed(&o.path)) {
-            known.insert(output.path.clone());
-            check_file(store, &output.path, &output.sha256, &mut verified);
+        for output in &committed.outputs {
+            known.add_folders_of(&output.path);
+            let folder = output.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            if is_removed(&output.path) {
+                if last.contains(&output.path) || last.contains(folder) {
+                    known.files.insert(output.path.clone());
+                }
+                // Else it must be gone: a file that lies there still is one that no run published.
+                continue;
+            }
+            known.files.insert(output.path.clone());
+            check_file(store, &output.path, &output.sha256, staged.as_deref(), &mut verified)?;
         }
     }
     for root in ["lake", "outbox"] {
-        let dir = store.resolve(&format!("{root}/"));
+        let dir = if root == "lake" { &store.config.lake } else { &store.config.outbox };
         if dir.is_dir() {
-            unknown_files(&dir, root, &known, &mut verified.findings)?;
+            unknown_files(dir, root, &known, &mut verified.findings)?;
         }
     }
     verified.findings.sort();
@@ -54,19 +118,22 @@ pub fn verify(store: &Store) -> Result<Verified> {
     Ok(verified)
 }
 
-fn check_head(store: &Store, verified: &mut Verified) -> Result<()> {
-    let (seq, hash) = store.ledger.head()?;
-    verified.events = seq;
-    let path = store.config.lake.join("chain.head");
-    let expected = serde_json::to_string_pretty(&Head::new(seq, hash, store.keys.as_deref()))? + "\n";
-    if std::fs::read_to_string(&path).ok() != Some(expected) {
-        verified.findings.push("lake/chain.head: is not the head of the ledger".to_owned());
-    }
-    Ok(())
-}
-
-fn check_file(store: &Store, path: &str, sha256: &str, verified: &mut Verified) {
-    match digest::sha256_file(&store.resolve(path)) {
+/// Compares a file with its digest; of a run that is not published it may still lie in the stage.
+fn check_file(store: &Store, path: &str, sha256: &str, staged: Option<&Path>, verified: &mut Verified) -> Result<()> {
+    let place = match store.resolve(path) {
+        Ok(place) => place,
+        Err(error) => {
+            verified.findings.push(format!("{path}: {error}"));
+            return Ok(());
+        }
+    };
+    let place = match staged.map(|stage| stage.join(path)) {
+        Some(in_stage) if !place.exists() => in_stage,
+        _ => place,
+    };
+    match digest::sha256_file(&place) {
+        // Between the event of a key rotation and its renames.
+        Ok((own, _)) if own != sha256 && is_rewrapped(store, path, sha256) => verified.files += 1,
         Ok((own, bytes)) => {
             verified.files += 1;
             verified.bytes += bytes;
@@ -74,22 +141,53 @@ fn check_file(store: &Store, path: &str, sha256: &str, verified: &mut Verified) 
                 verified.findings.push(format!("{path}: bytes differ from what was published"));
             }
         }
-        Err(_) => verified.findings.push(format!("{path}: missing or unreadable")),
+        Err(Error::Io { source, .. }) if is_missing(&source) => {
+            verified.findings.push(format!("{path}: missing or unreadable"));
+        }
+        // Too few file handles, a lost disk: then nothing is known of the file.
+        Err(error) => return Err(error),
     }
+    Ok(())
 }
 
-/// Files that no run published; the ledger's own files are not tables.
-fn unknown_files(dir: &Path, name: &str, known: &BTreeSet<String>, findings: &mut Vec<String>) -> Result<()> {
+fn is_rewrapped(store: &Store, path: &str, sha256: &str) -> bool {
+    let staged = store.config.lake.join(ROTATION).join(path);
+    digest::sha256_file(&staged).is_ok_and(|(own, _)| own == sha256)
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | IsADirectory | NotADirectory | PermissionDenied)
+}
+
+/// Files and folders that no run published; the ledger's own files are not tables, and what a kill leaves staged goes with the
+/// next run. A link is named and not followed.
+fn unknown_files(dir: &Path, name: &str, known: &Known, findings: &mut Vec<String>) -> Result<()> {
+    const OWN: [&str; 8] =
+        [head::NAME, head::LOCK, open::ID, ".lock", ".chain.head.new", "..id.new", "_staging", ROTATION];
     for entry in std::fs::read_dir(dir).at(dir)? {
         let entry = entry.at(dir)?;
         let file = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{name}/{file}");
-        if name == "lake" && (file.starts_with("ledger.sqlite") || file == "chain.head" || file == ".lock") {
+        let kind = entry.file_type().at(entry.path())?;
+        let own = name == "lake" && (file.starts_with("ledger.sqlite") || OWN.contains(&file.as_str()));
+        let probe = file == super::outside::PROBE && matches!(name, "lake" | "outbox");
+        // A file that was being written when its process died; its name is that of the file it would have become.
+        let half = file
+            .strip_prefix('.')
+            .and_then(|f| f.strip_suffix(".new"))
+            .is_some_and(|f| known.files.contains(&format!("{name}/{f}")));
+        if (own || probe || half) && !kind.is_symlink() {
             continue;
         }
-        if entry.path().is_dir() {
+        if kind.is_dir() {
+            if !known.folders.contains(&path) {
+                findings.push(format!("{path}: no run made this folder"));
+            }
             unknown_files(&entry.path(), &path, known, findings)?;
-        } else if !known.contains(&path) {
+        } else if kind.is_symlink() {
+            findings.push(format!("{path}: a symbolic link, which no run makes"));
+        } else if !known.files.contains(&path) {
             findings.push(format!("{path}: no run published this file"));
         }
     }

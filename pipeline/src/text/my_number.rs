@@ -1,12 +1,11 @@
 //! The 個人番号 guard: twelve digits standing alone with a valid check digit (domain.md §1).
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 
 use super::cp932::Encoding;
 use super::digits::my_number_digit;
 use crate::error::{At, Result};
+use crate::stamp::Reopen;
 
 /// Bytes looked at together.
 const PIECE: u64 = 1 << 20;
@@ -67,8 +66,9 @@ fn found_leniently(bytes: &[u8]) -> bool {
 /// Whether any text of a file holds one, in either encoding, whatever its layout: for files that no layout could be
 /// applied to and whose bytes would otherwise land unseen; from a byte on. Works in pieces of bounded size that overlap. UTF-16
 /// is read by its byte order mark.
-pub fn found_in_file(path: &Path, from: u64) -> Result<bool> {
-    let mut file = File::open(path).at(path)?;
+pub fn found_in_file(file: &(impl Reopen + ?Sized), from: u64) -> Result<bool> {
+    let path = file.place();
+    let mut file = file.reopen()?;
     let mut mark = [0u8; 2];
     let wide = match file.read(&mut mark).at(path)? {
         2 if mark == [0xff, 0xfe] => Some(encoding_rs::UTF_16LE),

@@ -1,0 +1,164 @@
+//! Opening parts of the lake: each is what the ledger says it is, at every moment that it is read.
+//!
+//! Size and footer are compared whenever a file is opened anew, the digest of the whole once per process and file. Of a sealed
+//! part AES-GCM vouches for every page once the footer is known to be ours; for its Bloom filters, which Parquet does not
+//! seal, the digest does.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::PartRef;
+use crate::digest;
+use crate::error::{At, Error, Result};
+use crate::stamp::Stamp;
+
+/// Length of the mark at a part's ends, and of mark and footer length together.
+const MARK: usize = 4;
+const TAIL: u64 = 8;
+
+/// Where files whose keys were wrapped anew are staged, below the lake, under their ledger paths.
+pub const ROTATION: &str = "_rotation";
+
+/// How much of a part was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// Size and footer.
+    Footer,
+    /// Every byte.
+    Whole,
+}
+
+/// Files that were compared, as they were then. One for the life of a store.
+#[derive(Debug, Clone, Default)]
+pub struct Checks(Arc<Mutex<HashMap<PathBuf, Known>>>);
+
+/// A file that was compared.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    stamp: Stamp,
+    seen: Seen,
+    sealed: bool,
+}
+
+/// A part that is what the ledger says.
+pub struct CheckedPart {
+    pub file: File,
+    pub sealed: bool,
+}
+
+impl Checks {
+    /// Opens a part for reading rows of it.
+    pub fn open(&self, lake: &Path, part: &PartRef) -> Result<CheckedPart> {
+        self.open_to(lake, part, Seen::Footer)
+    }
+
+    /// Opens a part of which Bloom filters are read too.
+    pub fn open_whole(&self, lake: &Path, part: &PartRef) -> Result<CheckedPart> {
+        self.open_to(lake, part, Seen::Whole)
+    }
+
+    fn open_to(&self, lake: &Path, part: &PartRef, wanted: Seen) -> Result<CheckedPart> {
+        let path = lake.join(&part.path);
+        let opened = self.open_at(path.clone(), part, wanted);
+        if !matches!(opened, Err(Error::Integrity(_))) {
+            return opened;
+        }
+        // While master keys are rotated, between ledger and rename, the part lies where it was wrapped anew.
+        let rewrapped = lake.join(ROTATION).join("lake").join(&part.path);
+        let staged = if rewrapped.exists() { self.open_at(rewrapped, part, wanted).ok() } else { None };
+        // The rename may have come in between.
+        staged.or_else(|| self.open_at(path, part, wanted).ok()).map_or(opened, Ok)
+    }
+
+    fn open_at(&self, path: PathBuf, part: &PartRef, wanted: Seen) -> Result<CheckedPart> {
+        let mut file = File::open(&path).map_err(|e| missing(e, &path))?;
+        let stamp = Stamp::of(&file).at(&path)?;
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&path).copied();
+        if let Some(Known { sealed, .. }) = known.filter(|known| known.stamp == stamp && known.seen >= wanted) {
+            return Ok(CheckedPart { file, sealed });
+        }
+        let changed = || Error::integrity(format!("lake/{}: is not the file that was published", part.path));
+        let footer = footer_of(&mut file, stamp.bytes).at(&path)?.ok_or_else(changed)?;
+        let size = u64::try_from(part.bytes).ok() == Some(stamp.bytes);
+        if !size || part.footer.as_ref().is_some_and(|own| *own != footer.sha256) {
+            return Err(changed());
+        }
+        // A plain part has nothing but its digest to show for its pages.
+        let seen = if footer.sealed && part.footer.is_some() { wanted } else { Seen::Whole };
+        if seen == Seen::Whole {
+            file.seek(SeekFrom::Start(0)).at(&path)?;
+            if digest::sha256_of(&mut file).at(&path)?.0 != part.sha256 {
+                return Err(changed());
+            }
+        }
+        // Written to while it was compared: then it is not known what was compared.
+        if Stamp::of(&file).at(&path)? != stamp {
+            return Err(changed());
+        }
+        let known = Known { stamp, seen, sealed: footer.sealed };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), known);
+        file.seek(SeekFrom::Start(0)).at(&path)?;
+        Ok(CheckedPart { file, sealed: footer.sealed })
+    }
+}
+
+/// A part that is gone is damage; one that cannot be opened (no file handle left, a lost disk) is trouble.
+fn missing(error: std::io::Error, path: &Path) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::integrity(format!("{}: is missing", path.display())),
+        _ => Error::Io { path: path.to_owned(), source: error },
+    }
+}
+
+/// What stands at the end of a Parquet file.
+pub struct Footer {
+    pub sealed: bool,
+    /// Where it begins, and its length with mark and length.
+    pub start: u64,
+    pub sha256: String,
+}
+
+/// Reads the footer; `None` = no Parquet file ends so.
+pub fn footer_of(file: &mut File, bytes: u64) -> std::io::Result<Option<Footer>> {
+    let Some(tail_at) = bytes.checked_sub(TAIL) else { return Ok(None) };
+    file.seek(SeekFrom::Start(tail_at))?;
+    let mut tail = [0u8; 8];
+    file.read_exact(&mut tail)?;
+    let (length, mark) = tail.split_at(MARK);
+    let sealed = match mark {
+        b"PAR1" => false,
+        b"PARE" => true,
+        _ => return Ok(None),
+    };
+    let length = length.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let Some(start) = tail_at.checked_sub(length) else { return Ok(None) };
+    file.seek(SeekFrom::Start(start))?;
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut Read::by_ref(file).take(length + TAIL), &mut Hashing(&mut hasher))?;
+    Ok(Some(Footer { sealed, start, sha256: digest::hex(&hasher.finalize()) }))
+}
+
+struct Hashing<'h>(&'h mut Sha256);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Digest of the footer of a part that was just written.
+pub fn footer_digest(path: &Path) -> Result<Option<String>> {
+    let mut file = File::open(path).at(path)?;
+    let bytes = file.metadata().at(path)?.len();
+    Ok(footer_of(&mut file, bytes).at(path)?.map(|footer| footer.sha256))
+}
