@@ -70,8 +70,8 @@ fn subscribers(files: &[PathBuf]) {
     let accepts = Accepts { kinds: &["SUB"], encoding_of: &|_| Some(Encoding::Cp932), limit: &limit };
     let mut rows = 0;
     for file in files {
-        envelope::inspect(file, &accepts).unwrap();
-        let mut lines = DataLines::open(file, shikaku_schemas::layout::of("SUB")).unwrap();
+        envelope::inspect(file.as_path(), &accepts).unwrap();
+        let mut lines = DataLines::open(file.as_path(), shikaku_schemas::layout::of("SUB")).unwrap();
         while lines.next_line().unwrap().is_some() {
             rows += 1;
         }

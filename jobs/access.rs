@@ -53,13 +53,18 @@ pub fn inquire(store: &Store, request: &Request, json: bool) -> Result<u8> {
         return Ok(0);
     }
     say!("{}", answer.message);
+    for notice in &answer.notices {
+        say!("注意          {notice}");
+    }
     if let Some(certificate) = &answer.certificate {
         certificate_facts(certificate);
     }
     for shown in &answer.coverages {
         say!("保険者番号    {}", shown.insurer_no);
         let branch = shown.branch_no.as_deref().map(|b| format!(" 枝番 {b}")).unwrap_or_default();
-        say!("記号・番号    {}・{}{branch}", shown.symbol.as_deref().unwrap_or(""), shown.number);
+        // A card without 記号 shows its 番号 alone.
+        let symbol = shown.symbol.as_deref().map(|symbol| format!("{symbol}・")).unwrap_or_default();
+        say!("記号・番号    {symbol}{}{branch}", shown.number);
         if let Some(name) = &shown.name {
             say!("氏名          {name} {}", shown.kana.as_deref().unwrap_or(""));
         }
@@ -83,7 +88,11 @@ fn certificate_facts(own: &Certificate) {
     }
     match &own.crl {
         Some(set) => {
-            let stale = if set.stale { " (前回のまま)" } else { "" };
+            let stale = match (set.expired, set.stale) {
+                (true, _) => " (有効期間切れ)",
+                (false, true) => " (前回のまま)",
+                (false, false) => "",
+            };
             say!("失効情報      業務日 {} セット {} 実行 {}{stale}", set.business_date, set.set_id, &set.run_id[..12]);
         }
         None => say!("失効情報      なし"),
@@ -115,8 +124,11 @@ pub fn export(store: &Store, table: &str, set: Option<i64>, format: Format, path
         return Err(Error::usage("an export does not belong in the lake or the outbox; name another folder"));
     }
     let asked = format!("{} {}", table.name, set.map_or("newest".to_owned(), |set| set.to_string()));
-    let before = |rows: i64| record(store, "export", asked.clone(), format!("{rows} rows"));
-    let rows = export::export(store, table, set, format, path, &before)?;
+    let told = |rows: Option<i64>| {
+        let outcome = rows.map_or("begun".to_owned(), |rows| format!("{rows} rows"));
+        record(store, "export", asked.clone(), outcome)
+    };
+    let rows = export::export(store, table, set, format, path, &told)?;
     if json {
         show::document(&json!({ "table": table.name, "rows": rows, "path": path }))?;
     } else {

@@ -15,7 +15,7 @@ use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
 
 use crate::jobs::{self, Call, nightly};
-use crate::{access, outside, show};
+use crate::{access, doctor, outside, show};
 
 #[derive(Parser)]
 #[command(
@@ -203,7 +203,7 @@ enum Command {
     },
 }
 
-/// The business date of a run.
+// The business date of a run. No doc comment: it would become the help of the commands.
 #[derive(clap::Args)]
 struct OnDate {
     /// Business date [default: by the clock, before 08:00 yesterday]
@@ -316,7 +316,7 @@ fn parse_moment(text: &str) -> std::result::Result<NaiveDateTime, String> {
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     outside::start_log(arguments.verbose, arguments.quiet);
-    match dispatch(&arguments) {
+    match outside::prepare().and_then(|()| dispatch(&arguments)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             outside::say_error(&error);
@@ -342,7 +342,12 @@ fn config(arguments: &Arguments) -> Result<Config> {
     if !file.exists() {
         return Err(Error::usage(format!("{} does not exist; run `shikaku init`", file.display())));
     }
-    Config::load(&file, arguments.lake.as_deref())
+    let config = Config::load(&file, arguments.lake.as_deref())?;
+    let _ = outside::CONFIGURED.set(config.language);
+    if config.key_file.as_deref().is_some_and(|key| !doctor::is_private(key)) {
+        tracing::warn!("others than its owner can read the key file; chmod 600");
+    }
+    Ok(config)
 }
 
 /// D: as given, else by the clock. One that has not come yet would close the history to every night before it.
@@ -364,7 +369,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
         let job = jobs::find(name)?;
         let date = business_date(date.date, date.force)?;
         let store = Store::open_locked(config(arguments)?, outside::outside())?;
-        let call = Call { store: &store, date, paths, month, known_at, force: false };
+        let call = Call { store: &store, date, paths, month, known_at, force: false, in_night: false };
         let report = (job.run)(&call)?;
         show::report(&report, json)?;
         Ok(exit_code(&report))

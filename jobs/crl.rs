@@ -13,11 +13,12 @@ use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::{Stage, Store, leaving};
 use shikaku_pipeline::text::my_number;
-use shikaku_pipeline::time::BusinessDate;
+use shikaku_pipeline::time::{BusinessDate, add_days};
 use shikaku_pipeline::{Error, Result};
-use shikaku_schemas::messages;
+use shikaku_schemas::{messages, operator};
 
-use super::{Call, Days, Due, Job, run as run_job};
+use super::{Call, Days, Due, Job, inbox_folder, run as run_job};
+use crate::outside;
 
 pub const JOB: Job = Job {
     name: "crl",
@@ -27,65 +28,134 @@ pub const JOB: Job = Job {
     reads: "a folder of RFC 5280 CRLs",
     writes: "revocation, revocation_history",
     due: |store, _| {
-        let newest = set::newest(&store.config.inbox.join("crl"))?;
-        // A folder older than the newest one looked at stays where it is: `ingest crl` takes it when it must be.
-        let passed = store.ledger.fact("crl", "newest_set")?;
-        let newest = newest.filter(|dir| set::date_of(dir) >= passed);
-        Ok(newest.map(|dir| Due { paths: vec![dir], month: None }))
+        let Some(dir) = inbox_folder(store, "crl")? else { return Ok(None) };
+        let sets = set::finished(&dir)?;
+        Ok((!sets.is_empty()).then(|| Due { paths: sets, month: None }))
     },
     run,
 };
 
-fn run(call: &Call<'_>) -> Result<RunReport> {
-    let (mut files, mut ignored): (Vec<PathBuf>, u64) = (Vec::new(), 0);
-    for path in &call.paths {
+/// What becomes of the folders that a night finds.
+struct Folders {
+    /// The set to take: the newest that is not of a later morning.
+    set: Option<PathBuf>,
+    /// Older ones, which it makes useless.
+    passed: Vec<PathBuf>,
+    /// Of a later morning than the coming one: not looked at before its night.
+    future: Vec<PathBuf>,
+}
+
+fn sort_out(store: &Store, date: BusinessDate, folders: &[PathBuf]) -> Result<Folders> {
+    let morning = add_days(date.0, 1).format("%Y%m%d").to_string();
+    let (mut ready, future): (Vec<PathBuf>, Vec<PathBuf>) =
+        folders.iter().cloned().partition(|dir| set::date_of(dir).is_none_or(|name| name <= morning));
+    ready.sort_by_key(|dir| set::date_of(dir));
+    let set = ready.pop();
+    // A folder older than one that was looked at comes too late.
+    let newest = store.ledger.fact("crl", "newest_set")?.filter(|newest| *newest <= morning);
+    let late = set.clone().filter(|dir| set::date_of(dir).is_some_and(|own| newest.is_some_and(|newest| own < newest)));
+    ready.extend(late.clone());
+    Ok(Folders { set: set.filter(|_| late.is_none()), passed: ready, future })
+}
+
+/// Files of some folders with the marks that end them, and how many other files lie there.
+struct Listed {
+    files: Vec<PathBuf>,
+    marks: Vec<PathBuf>,
+    ignored: u64,
+}
+
+fn list(paths: &[PathBuf]) -> Result<Listed> {
+    let mut listed = Listed { files: Vec::new(), marks: Vec::new(), ignored: 0 };
+    for path in paths {
         if path.is_dir() {
             let (found, other) = set::files(path)?;
-            files.extend(found);
-            ignored += other;
+            listed.files.extend(found);
+            listed.ignored += other;
+            listed.marks.extend(Some(path.join("_DONE")).filter(|mark| mark.exists()));
         } else if path.exists() {
-            files.push(path.clone());
+            listed.files.push(path.clone());
         } else {
             return Err(Error::usage(format!("{}: no such file or folder", path.display())));
         }
     }
-    if ignored > 0 {
-        tracing::warn!(job = JOB.name, ignored, "files that are no .crl were ignored");
-    }
-    let (inputs, unread) = inbox::read_all(call.store, &files)?;
-    if let Some((path, why)) = unread.first() {
+    Ok(listed)
+}
+
+fn read(store: &Store, files: &[PathBuf]) -> Result<Vec<Input>> {
+    let (inputs, unread) = inbox::read_all(store, files)?;
+    match unread.first() {
+        None => Ok(inputs),
         // A set is taken whole, so one file that cannot be read holds it back.
-        return Err(Error::failed(format!("{}: {why}; the set stays in the inbox", error::shown(path).display())));
-    }
-    let marks: Vec<PathBuf> = call.paths.iter().map(|dir| dir.join("_DONE")).filter(|mark| mark.exists()).collect();
-    let (marks, _) = inbox::read_all(call.store, &marks)?;
-    let mut report = take_set(call, &inputs, |stage| {
-        for name in call.paths.iter().filter_map(|dir| set::date_of(dir)) {
-            stage.fact("crl", "newest_set", name);
+        Some((path, why)) => {
+            Err(Error::failed(format!("{}: {why}; the set stays in the inbox", error::shown(path).display())))
         }
+    }
+}
+
+fn run(call: &Call<'_>) -> Result<RunReport> {
+    let store = call.store;
+    let folders = match call.in_night {
+        true => sort_out(store, call.date, &call.paths)?,
+        false => Folders { set: None, passed: Vec::new(), future: Vec::new() },
+    };
+    let own: Vec<PathBuf> = if call.in_night { folders.set.iter().cloned().collect() } else { call.paths.clone() };
+    let (listed, old) = (list(&own)?, list(&folders.passed)?);
+    if listed.ignored > 0 {
+        tracing::warn!(job = JOB.name, ignored = listed.ignored, "files that are no .crl were ignored");
+    }
+    let (inputs, marks) = (read(store, &listed.files)?, read(store, &listed.marks)?);
+    let (passed, old_marks) = (read(store, &old.files)?, read(store, &old.marks)?);
+    let morning = add_days(call.date.0, 1).format("%Y%m%d").to_string();
+    let newest = own.iter().filter_map(|dir| set::date_of(dir)).filter(|name| *name <= morning).max();
+    let finish = |stage: &mut Stage<'_>| -> Result<()> {
+        if let Some(name) = &newest {
+            stage.fact("crl", "newest_set", name.clone());
+        }
+        set::pass_over(stage, &passed)?;
         // The mark goes last, and its folder with it.
-        marks.iter().for_each(|mark| stage.release(mark));
-    })?;
-    if report.unchanged {
+        marks.iter().chain(&old_marks).for_each(|mark| stage.release(mark));
+        Ok(())
+    };
+    let mut report = match own.is_empty() {
+        true if passed.is_empty() => RunReport { job: JOB.name.to_owned(), unchanged: true, ..RunReport::default() },
+        true => run_job(call, JOB.name, BTreeMap::new(), &passed, finish)?,
+        false => take_set(call, &inputs, &passed, finish)?,
+    };
+    if report.unchanged && !own.is_empty() {
         // A set that was taken in before and came again: its files are in the landing already.
         for file in inputs.iter().chain(&marks) {
             let Some(from) = &file.inbox_path else { continue };
-            leaving::leave(&call.store.config.inbox, from, &file.sha256, None)?;
+            leaving::leave(&store.config.inbox, from, &file.sha256, None)?;
         }
         // What was refused before is still refused, and the night still runs on an old generation.
-        report.rejections = call.store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
+        report.rejections = store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
+    }
+    if !call.in_night {
+        report.rejections |= set::overdue(store, call.date.crl_now(store.config.crl_now_time))?.is_some();
+    }
+    for folder in &folders.future {
+        tracing::warn!(job = JOB.name, "a CRL folder is dated later than the coming morning and was not looked at");
+        report.rejections = true;
+        let shown: &dyn std::fmt::Display = &error::shown(folder).display().to_string();
+        report.notes.push(operator::text(outside::language(), "night.crl_future", &[("folder", shown)]));
     }
     Ok(report)
 }
 
 /// One run over a set; `then` adds to its stage.
-fn take_set(call: &Call<'_>, inputs: &[Input], then: impl FnOnce(&mut Stage<'_>)) -> Result<RunReport> {
+fn take_set(
+    call: &Call<'_>,
+    inputs: &[Input],
+    passed: &[Input],
+    then: impl FnOnce(&mut Stage<'_>) -> Result<()>,
+) -> Result<RunReport> {
     let judged = set::judged_against(call.store, &set::identity(inputs))?;
     let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?), ("judged_against", judged)]);
-    run_job(call, JOB.name, parameters, inputs, |stage| {
+    let all: Vec<Input> = inputs.iter().chain(passed).cloned().collect();
+    run_job(call, JOB.name, parameters, &all, |stage| {
         set::take_in(stage, inputs)?;
-        then(stage);
-        Ok(())
+        then(stage)
     })
 }
 
@@ -100,10 +170,10 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     let fact = |key: &str| store.ledger.fact("crl", key);
     let refused = (fact("stale")?.as_deref() == Some("1")).then_some(fact("refused_run")?).flatten();
     let Some(run_id) = refused else { return Err(Error::usage("no CRL set stands refused")) };
-    let refusals: BTreeMap<String, String> = serde_json::from_str(&fact("refusals")?.unwrap_or_default())?;
-    let firm = refusals.iter().find(|(_, code)| !judge::is_overridable(code));
-    if let Some((point, code)) = firm {
-        let what = &messages::of(code).ja;
+    let causes = causes(store)?;
+    let all = || causes.iter().flat_map(|(place, own)| own.iter().map(move |cause| (place, &cause.cause)));
+    if let Some((point, cause)) = all().find(|(_, cause)| !judge::is_overridable(&cause.code)) {
+        let (code, what) = (&cause.code, &messages::of(&cause.code).ja);
         return Err(Error::usage(format!("{point}: {code} {what} cannot be overridden; ask the CA for a sound set")));
     }
     let rows = store.ledger.inputs(Some(&run_id))?;
@@ -113,11 +183,23 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     let Some(date) = date else { return Err(Error::usage("no CRL set stands refused")) };
     store.check_business_date(date)?;
     let (name, at) = ("crl_override".to_owned(), store.now());
-    let value = serde_json::json!({
-        "by": by, "reason": reason, "refused": refusals, "date": date.to_string(), "at": at
-    })
-    .to_string();
+    // Exactly what was shown: a cause that only shows now refuses the set again.
+    let mut shown = judge::Accepted::new();
+    for (place, cause) in all() {
+        shown.entry(place.clone()).or_default().insert(cause.code.clone());
+    }
+    let said =
+        set::Override { by: by.to_owned(), reason: reason.to_owned(), shown, date: date.to_string(), at: at.clone() };
+    let value = serde_json::to_string(&said)?;
     store.note(Event::Fact { name, key: set::identity(&inputs), value, at })?;
-    let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false };
-    take_set(&call, &inputs, |_| {})
+    let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false, in_night: false };
+    take_set(&call, &inputs, &[], |_| Ok(()))
+}
+
+/// Why the newest set was refused, as the ledger has it: distribution point → causes.
+pub fn causes(store: &Store) -> Result<BTreeMap<String, Vec<set::CauseOf>>> {
+    Ok(match store.ledger.fact("crl", "causes")? {
+        Some(text) => serde_json::from_str(&text)?,
+        None => BTreeMap::new(),
+    })
 }

@@ -11,6 +11,7 @@ macro_rules! say {
 
 mod access;
 mod cli;
+mod doctor;
 #[path = "mod.rs"]
 mod jobs;
 mod outside;

@@ -34,6 +34,8 @@ pub struct Call<'s> {
     pub known_at: Option<NaiveDateTime>,
     /// Repeat what was done.
     pub force: bool,
+    /// Part of a night, not a command of its own.
+    pub in_night: bool,
 }
 
 /// One job.

@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use indicatif::{ProgressBar, ProgressStyle};
 use shikaku_pipeline::calendar::{self, Holidays};
 use shikaku_pipeline::config;
+use shikaku_pipeline::crl::set::{self, Overdue};
 use shikaku_pipeline::ledger::query::RunStatus;
 use shikaku_pipeline::ledger::{Event, RunRow};
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::{Store, commit, run_id};
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
-use shikaku_schemas::messages;
+use shikaku_schemas::{messages, operator};
 
 use super::{Call, Days, JOBS};
+use crate::outside;
 
 /// What became of one job.
 #[derive(Debug, serde::Serialize)]
 pub struct JobOutcome {
     pub job: &'static str,
-    /// done, rejections, unchanged, not_due, failed, skipped, absent; year_missing of the calendar.
+    /// done, rejections, unchanged, not_due, failed, skipped, absent; year_missing of the calendar; stale, expired of the CRL set in force.
     pub state: &'static str,
     pub report: Option<commit::RunReport>,
     pub error: Option<String>,
@@ -118,6 +120,7 @@ pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
     }
     bar.finish_and_clear();
     night.jobs.extend(calendar_outcome(store, date)?);
+    night.jobs.extend(crl_outcome(store, date)?);
     store.note(Event::RunPublished { run_id: run.run_id, at: store.now() })?;
     Ok(night)
 }
@@ -141,7 +144,7 @@ fn one(
             Ok(None)
         }
         Some(due) => {
-            let call = Call { store, date, paths: due.paths, month: due.month, known_at: None, force };
+            let call = Call { store, date, paths: due.paths, month: due.month, known_at: None, force, in_night: true };
             (job.run)(&call).map(Some)
         }
     });
@@ -193,6 +196,23 @@ fn calendar_outcome(store: &Store, date: BusinessDate) -> Result<Option<JobOutco
         tracing::error!(year, "the holiday file does not reach this year");
         JobOutcome { job: "calendar", state: "year_missing", report: None, error: Some(error), exit_code: 3 }
     }))
+}
+
+/// The CRL set in force, once the morning has come that it must be good for; the evening's run does not judge it.
+fn crl_outcome(store: &Store, date: BusinessDate) -> Result<Option<JobOutcome>> {
+    let morning = date.crl_now(store.config.crl_now_time);
+    if store.outside.clock.now() < morning {
+        return Ok(None);
+    }
+    let (state, error) = match set::overdue(store, morning)? {
+        None => return Ok(None),
+        Some(Overdue::Stale) => ("stale", operator::text(outside::language(), "night.crl_stale", &[])),
+        Some(Overdue::Expired(end)) => {
+            ("expired", operator::text(outside::language(), "night.crl_expired", &[("end", &end)]))
+        }
+    };
+    tracing::error!(state, "the CRL set in force is older than it should be");
+    Ok(Some(JobOutcome { job: "crl-in-force", state, report: None, error: Some(error), exit_code: 3 }))
 }
 
 /// Inside a night a configuration that a job cannot use is that job's failure.

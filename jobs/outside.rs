@@ -1,11 +1,14 @@
 //! What the library is given from outside: the clock, randomness, and (in tests of crashes) a place to die.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use std::sync::OnceLock;
 
 use chrono::{FixedOffset, NaiveDateTime, Utc};
 use shikaku_pipeline::keys::Entropy;
 use shikaku_pipeline::store::{Clock, Outside};
 use shikaku_pipeline::{Error, Result};
+use shikaku_schemas::operator::Language;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
@@ -32,6 +35,20 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// Language of what commands print: the configuration's, else the locale's.
+pub fn language() -> Language {
+    static CHOSEN: OnceLock<Language> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        CONFIGURED.get().copied().flatten().unwrap_or_else(|| Language::of_locale(&locale.unwrap_or_default()))
+    })
+}
+
+/// What the configuration says of it; to be set before anything is printed.
+pub static CONFIGURED: OnceLock<Option<Language>> = OnceLock::new();
+
 /// Now, JST.
 pub fn now() -> NaiveDateTime {
     SystemClock.now()
@@ -44,6 +61,12 @@ pub fn outside() -> Outside {
 
 #[cfg(debug_assertions)]
 fn step(name: &str) {
+    // A command that another process would run at that moment.
+    if let Some((at, command)) = std::env::var("SHIKAKU_DO_AT").ok().as_deref().and_then(|text| text.split_once('='))
+        && at == name
+    {
+        let _ = std::process::Command::new("sh").args(["-c", command]).env_remove("SHIKAKU_DO_AT").status();
+    }
     // `job step` names one step of one job; the job is told by what the run staged last, so a counter is enough.
     use std::sync::atomic::{AtomicUsize, Ordering};
     static SEEN: AtomicUsize = AtomicUsize::new(0);
@@ -57,6 +80,21 @@ fn step(name: &str) {
 #[cfg(not(debug_assertions))]
 fn step(_: &str) {}
 
+/// What the process may do and needs, whoever starts it: files that nobody else can read (a cron job brings no umask), as many
+/// open files as the machine allows, and threads.
+pub fn prepare() -> Result<()> {
+    use rustix::fs::Mode;
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+    let given = umask(Mode::RWXO | Mode::WGRP);
+    umask(given | Mode::RWXO | Mode::WGRP);
+    let limit = getrlimit(Resource::Nofile);
+    // If it cannot be raised, what is allowed must do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    rayon::ThreadPoolBuilder::new()
+        .build_global()
+        .map_err(|e| Error::failed(format!("threads cannot be started ({e}); the limit of processes is too low")))
+}
+
 /// Log lines: plain on a terminal, JSON otherwise (for the agency's collector); always on stderr.
 pub fn start_log(verbose: bool, quiet: bool) {
     let level = match (verbose, quiet) {
@@ -64,11 +102,31 @@ pub fn start_log(verbose: bool, quiet: bool) {
         (true, _) => tracing::Level::DEBUG,
         _ => tracing::Level::INFO,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(|| Stderr)
+        .with_target(false)
+        // It would say so on the very stream that fails, and end the process.
+        .log_internal_errors(false);
     if std::io::stderr().is_terminal() {
         builder.compact().without_time().init();
     } else {
         builder.json().flatten_event(true).with_timer(JapanTime).init();
+    }
+}
+
+/// stderr, whatever becomes of it: a full disk or a reader that has gone away must not end a night.
+struct Stderr;
+
+impl std::io::Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = std::io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = std::io::stderr().flush();
+        Ok(())
     }
 }
 
@@ -84,7 +142,7 @@ impl FormatTime for JapanTime {
 /// The last word of a command that failed: a line for a person, a JSON line for a collector.
 pub fn say_error(error: &Error) {
     if std::io::stderr().is_terminal() {
-        eprintln!("shikaku: {error}");
+        let _ = writeln!(std::io::stderr(), "shikaku: {error}");
     } else {
         tracing::error!(exit_code = error.exit_code(), "{error}");
     }

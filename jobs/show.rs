@@ -1,5 +1,6 @@
 //! What commands print: one JSON document with `--json`, else a few lines that say where to look.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::json;
@@ -8,10 +9,13 @@ use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::{Store, verify};
 use shikaku_pipeline::{Error, Result};
+use shikaku_schemas::operator;
 
 use crate::jobs::nightly::Night;
+use crate::outside;
 
-pub use crate::status::{doctor, status};
+pub use crate::doctor::doctor;
+pub use crate::status::status;
 pub use crate::views::views;
 
 /// Prints a JSON document.
@@ -69,6 +73,9 @@ pub fn report(report: &RunReport, json: bool) -> Result<()> {
         return Ok(());
     }
     say!("{} {}: {}", report.job, &report.run_id[..12], counts(report));
+    for what in report.unread.iter().chain(&report.passed_over).chain(&report.notes) {
+        say!("  {what}");
+    }
     for path in report.outbox.iter().take(10) {
         say!("  outbox/{path}");
     }
@@ -82,7 +89,8 @@ pub fn night(night: &Night, store: &Store, json: bool) -> Result<()> {
     if json {
         return document(night);
     }
-    say!("night of {}", night.business_date);
+    let said = |key: &str, values: &[(&str, &dyn Display)]| operator::text(outside::language(), key, values);
+    say!("{}", said("night.title", &[("date", &night.business_date)]));
     for job in &night.jobs {
         let detail = match (&job.report, &job.error) {
             (_, Some(error)) => error.clone(),
@@ -90,10 +98,20 @@ pub fn night(night: &Night, store: &Store, json: bool) -> Result<()> {
             _ => String::new(),
         };
         say!("  {:<14} {:<11} {detail}", job.job, job.state);
+        let report = job.report.as_ref();
+        for what in report.into_iter().flat_map(|r| &r.unread) {
+            say!("{}", said("night.unread", &[("what", what)]));
+        }
+        for what in report.into_iter().flat_map(|r| &r.passed_over) {
+            say!("{}", said("night.passed_over", &[("what", what)]));
+        }
+        for note in report.into_iter().flat_map(|r| &r.notes) {
+            say!("                 {note}");
+        }
     }
-    say!("results    {}", store.config.outbox.display());
-    say!("tables     {} (shikaku views | duckdb)", store.config.lake.display());
-    say!("details    shikaku status; shikaku runs list");
+    say!("{}", said("night.results", &[("path", &store.config.outbox.display())]));
+    say!("{}", said("night.tables", &[("path", &store.config.lake.display())]));
+    say!("{}", said("night.details", &[]));
     Ok(())
 }
 
@@ -109,6 +127,12 @@ pub fn verified(store: &Store, json: bool) -> Result<u8> {
         say!("{finding}");
     }
     let word = if code == 0 { "intact" } else { "VIOLATED" };
+    if verified.unfinished_runs > 0 {
+        say!(
+            "{} runs were cut off after their commit; the next command that writes finishes them",
+            verified.unfinished_runs
+        );
+    }
     say!("{word}: {} events, {} files, {} bytes", verified.events, verified.files, verified.bytes);
     Ok(code)
 }
@@ -117,11 +141,8 @@ pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<
     if !(1..=99_999_999).contains(&receipt) {
         return Err(Error::usage("a 受付番号 is 1 to 99999999"));
     }
-    let held = store.ledger.inputs(None)?;
-    if !held
-        .iter()
-        .any(|(_, i)| i.state == "held" && i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt))
-    {
+    let held = store.ledger.held()?;
+    if !held.iter().any(|i| i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt)) {
         return Err(Error::usage(format!("no held file of {origin} with 受付番号 {receipt}")));
     }
     let (name, at) = ("released".to_owned(), store.now());

@@ -1,19 +1,18 @@
-//! `status`: what the lake holds and what needs attention. `doctor`: is everything in place for a night?
+//! `status`: what the lake holds, what needs attention, and what to do about it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use serde::Serialize;
-use shikaku_pipeline::config::Config;
+use shikaku_pipeline::crl::judge;
 use shikaku_pipeline::crl::listing::Changes;
+use shikaku_pipeline::crl::set::{self, CauseOf, Overdue};
 use shikaku_pipeline::links::Waiting;
-use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::Store;
-use shikaku_pipeline::time::BusinessDate;
-use shikaku_pipeline::{Result, calendar, crl};
-use shikaku_schemas::{messages, tables};
+use shikaku_pipeline::{Result, inbox};
+use shikaku_schemas::{messages, operator, tables};
 
-use crate::{outside, show};
+use crate::{jobs, outside, show};
 
 #[derive(Serialize)]
 struct Status {
@@ -22,17 +21,31 @@ struct Status {
     tables: Vec<TableStatus>,
     crl_in_force: Option<String>,
     crl_stale: bool,
-    /// Why the newest set was refused: distribution point (or file) → code.
+    /// A list of the set in force has passed its nextUpdate: then.
+    crl_expired: Option<String>,
+    /// Why the newest set was refused: distribution point (or file) → its first code.
     crl_refusals: BTreeMap<String, String>,
+    /// The same with every cause, its dates and counts.
+    crl_causes: BTreeMap<String, Vec<CauseOf>>,
     /// Sets taken in, newest last: night#set → what changed against the set before.
     crl_changes: BTreeMap<String, Changes>,
     /// Link records whose other half has not come.
     waiting_links: Waiting,
     /// 処理通番 whose serial has not come.
     waiting_requests: Waiting,
+    /// In words, as before; `held` has the same in fields.
     held_files: Vec<String>,
+    held: Vec<Held>,
     late_months: Vec<String>,
     failed_runs: Vec<String>,
+}
+
+/// A file that waits in the inbox.
+#[derive(Serialize, PartialEq, Eq)]
+struct Held {
+    origin: String,
+    receipt_no: i64,
+    file: String,
 }
 
 #[derive(Serialize)]
@@ -65,29 +78,27 @@ fn collect(store: &Store) -> Result<Status> {
         Ok(Waiting::of(table, &reader.current(table)?, today, limit))
     };
     let (waiting_links, waiting_requests) = (waiting("pending_link")?, waiting("request_map")?);
-    // A held file that was taken in later is no longer held.
-    let inputs = store.ledger.inputs(None)?;
-    let mut held: Vec<String> = inputs
-        .iter()
-        .filter(|(_, i)| i.state == "held")
-        .filter(|(_, i)| !inputs.iter().any(|(_, o)| o.sha256 == i.sha256 && o.state != "held"))
-        .map(|(_, i)| format!("{} 受付番号 {}", i.origin.as_deref().unwrap_or("?"), i.receipt_no.unwrap_or(0)))
-        .collect();
-    held.dedup();
+    let held = held(store)?;
     Ok(Status {
         business_date,
         set_id: reader.snapshot.set_id,
         tables,
         crl_in_force: store.ledger.fact("crl", "in_force")?,
         crl_stale: store.ledger.fact("crl", "stale")?.as_deref() == Some("1"),
+        crl_expired: match set::overdue(store, outside::now())? {
+            Some(Overdue::Expired(end)) => Some(end.to_string()),
+            _ => None,
+        },
         crl_refusals: match store.ledger.fact("crl", "refusals")? {
             Some(text) => serde_json::from_str(&text)?,
             None => BTreeMap::new(),
         },
+        crl_causes: jobs::crl::causes(store)?,
         crl_changes: recent_changes(store)?,
         waiting_links,
         waiting_requests,
-        held_files: held,
+        held_files: held.iter().map(|h| format!("{} 受付番号 {}", h.origin, h.receipt_no)).collect(),
+        held,
         late_months: store
             .ledger
             .facts("late")?
@@ -100,9 +111,32 @@ fn collect(store: &Store) -> Result<Status> {
             .runs()?
             .iter()
             .filter(|r| r.status == "failed" || r.status == "started")
-            .map(|r| format!("{} {} {} {}", &r.run_id[..12], r.business_date, r.job, r.status))
+            .map(|r| {
+                let run = &r.run_id[..12];
+                let values: [(&str, &dyn Display); 4] =
+                    [("run", &run), ("date", &r.business_date), ("job", &r.job), ("state", &r.status)];
+                say("status.unfinished", &values)
+            })
             .collect(),
     })
+}
+
+/// Files that wait and still lie in the inbox: one that the operator took away waits no more.
+fn held(store: &Store) -> Result<Vec<Held>> {
+    let dir = store.config.inbox.join("subscribers");
+    let files = if dir.is_dir() { inbox::files(&[dir])?.files } else { Vec::new() };
+    let name = |path: &std::path::PathBuf| inbox::safe_name(&path.file_name().unwrap_or_default().to_string_lossy());
+    let there: BTreeSet<String> = files.iter().map(name).collect();
+    let held = store.ledger.held()?.into_iter().filter(|input| there.contains(&input.name));
+    let mut held: Vec<Held> = held
+        .map(|input| Held {
+            origin: input.origin.unwrap_or_else(|| "?".to_owned()),
+            receipt_no: input.receipt_no.unwrap_or(0),
+            file: input.name,
+        })
+        .collect();
+    held.dedup();
+    Ok(held)
 }
 
 /// Sets that are shown.
@@ -116,6 +150,10 @@ fn recent_changes(store: &Store) -> Result<BTreeMap<String, Changes>> {
     recent.map(|(night, text)| Ok((night, serde_json::from_str(&text)?))).collect()
 }
 
+fn say(key: &str, values: &[(&str, &dyn Display)]) -> String {
+    operator::text(outside::language(), key, values)
+}
+
 /// Prints the status.
 pub fn status(store: &Store, json: bool) -> Result<u8> {
     let status = collect(store)?;
@@ -123,125 +161,77 @@ pub fn status(store: &Store, json: bool) -> Result<u8> {
         show::document(&status)?;
         return Ok(0);
     }
-    say!("business date  {}", status.business_date.as_deref().unwrap_or("none yet"));
-    say!("set            {}", status.set_id);
+    let none_yet = say("status.none_yet", &[]);
+    say!("{}", say("status.business_date", &[("date", &status.business_date.as_deref().unwrap_or(&none_yet))]));
+    say!("{}", say("status.set", &[("set", &status.set_id)]));
     for table in status.tables.iter().filter(|t| t.generations > 0) {
         let mark = if table.restricted { " *" } else { "" };
-        say!("  {:<20} {:>12} rows in {} generations{mark}", table.table, table.rows, table.generations);
+        let (name, rows) = (format!("{:<20}", table.table), format!("{:>12}", table.rows));
+        let values: [(&str, &dyn Display); 4] =
+            [("table", &name), ("rows", &rows), ("generations", &table.generations), ("mark", &mark)];
+        say!("{}", say("status.table", &values));
     }
-    let stale = if status.crl_stale { "  STALE: the newest set was refused" } else { "" };
-    say!("CRL in force   {}{stale}", status.crl_in_force.as_deref().unwrap_or("none"));
-    let mut by_code: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (point, code) in &status.crl_refusals {
-        by_code.entry(code).or_default().push(point);
+    crl(&status);
+    for (key, waiting) in
+        [("status.waiting_links", &status.waiting_links), ("status.waiting_requests", &status.waiting_requests)]
+    {
+        let oldest = waiting.oldest.map(|day| say("status.oldest", &[("day", &day)])).unwrap_or_default();
+        let (records, too_long) = (&waiting.records, &waiting.too_long);
+        say!("{}", say(key, &[("records", records), ("oldest", &oldest), ("too_long", too_long)]));
     }
-    for (code, points) in by_code {
-        let more = if points.len() > SHOWN { format!(" … {} in all", points.len()) } else { String::new() };
-        say!("  refused      {code} {}", messages::of(code).ja);
-        say!("               {}{more}", points.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", "));
-    }
-    if let Some((night, c)) = status.crl_changes.last_key_value() {
-        let night = night.split('#').next().unwrap_or_default();
-        say!(
-            "CRL changes    {night}: added {}, removed {}, changed {} of {}",
-            c.added,
-            c.removed,
-            c.changed,
-            c.entries
-        );
-    }
-    for (what, waiting) in [("links waiting ", &status.waiting_links), ("requests      ", &status.waiting_requests)] {
-        let oldest = waiting.oldest.map(|day| format!(", oldest of {day}")).unwrap_or_default();
-        say!("{what} {}{oldest}, {} of them too long", waiting.records, waiting.too_long);
-    }
-    for file in &status.held_files {
-        say!("held           {file} (shikaku release --origin … --receipt …)");
+    for held in &status.held {
+        say!("{}", say("status.held", &[("origin", &held.origin), ("receipt", &held.receipt_no)]));
     }
     for month in &status.late_months {
-        say!("late rows      {month} was closed before them; close it again");
+        say!("{}", say("status.late", &[("month", month)]));
     }
     for run in &status.failed_runs {
-        say!("not finished   {run}");
+        say!("{run}");
     }
     Ok(0)
 }
 
-#[derive(Serialize)]
-struct Check {
-    what: String,
-    ok: bool,
-    detail: String,
-}
-
-/// Checks what a night needs; exit 1 when something is not as it must be.
-pub fn doctor(file: &Path, config: Config, json: bool) -> Result<u8> {
-    let mut checks = Vec::new();
-    let mut check = |what: &str, ok: bool, detail: String| {
-        checks.push(Check { what: what.to_owned(), ok, detail });
+/// The CRL set in force, why the newest one was refused, and what to do about it.
+fn crl(status: &Status) {
+    let none = say("status.none", &[]);
+    let state = match (status.crl_stale, &status.crl_expired) {
+        (true, _) => say("status.stale", &[]),
+        (false, Some(end)) => say("status.expired", &[("end", end)]),
+        (false, None) => String::new(),
     };
-    check("configuration", true, format!("{} ({})", file.display(), &config.digest[..12]));
-    for (what, dir) in [("inbox", &config.inbox), ("lake", &config.lake)] {
-        let writable = tempfile_in(dir);
-        check(what, writable, format!("{}{}", dir.display(), if writable { "" } else { ": cannot be written" }));
-    }
-    for ca in &config.crl.ca_files {
-        match crl::ca::load(ca) {
-            Ok(ca) => check("CA certificate", true, format!("key {}", ca.key_id)),
-            Err(error) => check("CA certificate", false, error.to_string()),
+    let date: &dyn Display = status.crl_in_force.as_ref().map_or(&none, |date| date);
+    say!("{}", say("status.crl", &[("date", date), ("state", &state)]));
+    let mut by_code: BTreeMap<&str, Vec<(&String, &CauseOf)>> = BTreeMap::new();
+    for (place, causes) in &status.crl_causes {
+        for cause in causes {
+            by_code.entry(&cause.cause.code).or_default().push((place, cause));
         }
     }
-    if config.crl.ca_files.is_empty() {
-        check("CA certificate", false, "crl.ca_files is empty: every CRL set will be refused".to_owned());
-    }
-    match &config.key_file {
-        Some(key) => {
-            check("key file", is_private(key), format!("{} (must be readable by its owner alone)", key.display()))
+    for (code, places) in &by_code {
+        say!("{}", say("status.refused", &[("code", code), ("text", &messages::of(code).ja)]));
+        for (place, cause) in places.iter().take(SHOWN) {
+            let file = cause.file.as_deref().unwrap_or("");
+            let values: [(&str, &dyn Display); 3] =
+                [("place", place), ("file", &file), ("detail", &cause.cause.detail)];
+            say!("{}", say("status.refused_at", &values).trim_end());
         }
-        None => check("key file", true, "none: stored in clear".to_owned()),
-    }
-    match Store::open(config, outside::outside()) {
-        Err(error) => check("ledger", false, error.to_string()),
-        Ok(store) => {
-            let (events, _) = store.ledger.head()?;
-            check("ledger", true, format!("{events} events"));
-            let open = store.ledger.unpublished()?.len();
-            check("unfinished runs", open == 0, format!("{open}; the next run finishes them"));
-            let today = BusinessDate::of(outside::now()).0;
-            let masters = Masters::load(&store.reader()?)?;
-            let missing = calendar::missing_year(today, &masters.holidays);
-            let detail = missing.map_or_else(
-                || "the calendar reaches far enough".to_owned(),
-                |year| format!("{year} is not in the holiday file; take in the Cabinet Office's newest one"),
-            );
-            check("holidays", missing.is_none(), detail);
-            check("insurers", !masters.insurers.is_empty(), format!("{} in the master", masters.insurers.len()));
+        if places.len() > SHOWN {
+            say!("{}", say("status.refused_more", &[("count", &places.len())]));
         }
     }
-    let ok = checks.iter().all(|c| c.ok);
-    if json {
-        show::document(&checks)?;
-    } else {
-        for check in &checks {
-            say!("{:<4} {:<16} {}", if check.ok { "ok" } else { "BAD" }, check.what, check.detail);
-        }
+    if !by_code.is_empty() && status.crl_stale {
+        let all = by_code.keys().all(|code| judge::is_overridable(code));
+        say!("{}", say(if all { "status.next_accept" } else { "status.next_new_set" }, &[]));
     }
-    Ok(if ok { 0 } else { 1 })
-}
-
-/// Whether a file can be made in a folder.
-fn tempfile_in(dir: &Path) -> bool {
-    let probe = dir.join(".shikaku-doctor");
-    let made = std::fs::write(&probe, b"").is_ok();
-    made && std::fs::remove_file(&probe).is_ok()
-}
-
-#[cfg(unix)]
-fn is_private(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|m| m.permissions().mode().trailing_zeros() >= 6)
-}
-
-#[cfg(not(unix))]
-fn is_private(path: &Path) -> bool {
-    path.exists()
+    if let Some((night, c)) = status.crl_changes.last_key_value() {
+        let night = night.split('#').next().unwrap_or_default();
+        let values: [(&str, &dyn Display); 5] = [
+            ("night", &night),
+            ("added", &c.added),
+            ("removed", &c.removed),
+            ("changed", &c.changed),
+            ("entries", &c.entries),
+        ];
+        say!("{}", say("status.crl_changes", &values));
+    }
 }

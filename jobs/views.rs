@@ -118,5 +118,18 @@ fn empty(table: &Table) -> String {
             format!("NULL::{kind} AS \"{}\"", column.name())
         })
         .collect();
-    format!("CREATE OR REPLACE VIEW {} AS SELECT {} WHERE false;\n", table.name, columns.join(", "))
+    let (name, columns) = (&table.name, columns.join(", "));
+    // Under every name that it will have once there are rows.
+    let also: &[&str] = match table.layering {
+        Layering::History => &["_current"],
+        Layering::Version => &["_versions"],
+        Layering::Generation | Layering::Append => &[],
+    };
+    let partition = match table.layering {
+        Layering::Version => "NULL::VARCHAR AS month, NULL::BIGINT AS version, ",
+        _ => "",
+    };
+    let view =
+        |suffix: &str| format!("CREATE OR REPLACE VIEW {name}{suffix} AS SELECT {partition}{columns} WHERE false;\n");
+    [""].iter().chain(also).map(|suffix| view(suffix)).collect()
 }

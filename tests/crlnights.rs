@@ -306,7 +306,7 @@ fn moments(lake: &Lake, book: &Book, date: NaiveDate, dice: &mut Dice) -> Result
         let times = [(0, 0, 0, 0), (6, 59, 59, 0), (20, 59, 59, 999), (21, 0, 0, 0), (21, 0, 0, 1), (23, 0, 0, 0)];
         let (h, m, s, milli) = times[dice.below(times.len())];
         let at = day.and_time(NaiveTime::from_hms_milli_opt(h, m, s, milli).unwrap());
-        let own = certificate::state(&reader, &store.ledger, serial, at).unwrap();
+        let own = certificate::state(&reader, &store.ledger, &[], serial, at).unwrap();
         let model = book.certificate(serial, at);
         let validity = serde_json::to_value(own.validity).unwrap();
         let set = own.crl.map(|c| (c.business_date, c.stale));

@@ -149,7 +149,7 @@ fn claim(r: &oracle::Receipt) -> Claim {
         jd: r.jd,
         detail_days: Some(r.detail_days.clone()),
         has_mf: r.mf_present,
-        points: r.points,
+        points: Some(r.points),
         inpatient: r.dpc_or_inpatient,
     }
 }

@@ -37,7 +37,9 @@ mod audit;
 mod crash;
 mod hostile;
 mod hostile_der;
+mod integrity;
 mod keys;
+mod operations;
 mod postgres;
 mod simulation;
 

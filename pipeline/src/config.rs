@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveTime;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use shikaku_schemas::operator::Language;
 
 use crate::digest;
 use crate::error::{At, Error, Result};
 
 /// Which day is the last with cover (domain.md §2, an open point of 002 L16634 / L18432).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossDay {
     /// 喪失日 is the first day without cover.
@@ -32,7 +33,7 @@ impl LossDay {
 }
 
 /// What happens to receipts with 公費併用 (ministry FAQ; domain.md §5.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kohi {
     #[default]
@@ -60,7 +61,7 @@ pub struct EncryptionSection {
     pub key_file: String,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoverageSection {
     pub loss_day: LossDay,
@@ -68,7 +69,7 @@ pub struct CoverageSection {
     pub loss_day_by_scheme: BTreeMap<String, LossDay>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LinksSection {
     pub pending_warn_days: i64,
@@ -76,9 +77,11 @@ pub struct LinksSection {
     pub issuer_key_id: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CrlSection {
+    /// Not by their resolved paths: these cannot change a result.
+    #[serde(skip_serializing)]
     pub ca_files: Vec<PathBuf>,
     /// A distribution point may shrink by this many percent of its entries …
     pub shrink_percent: u64,
@@ -86,11 +89,13 @@ pub struct CrlSection {
     pub growth_percent: u64,
     /// Changes of fewer entries than this are always inside the band.
     pub band_entries: u64,
+    /// … unless most of a list goes that has this many or more.
+    pub small_list: u64,
     /// Time of the morning after D that counts as now, `HH:MM`.
     pub now_time: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RerouteSection {
     /// Day of the month whose end is the cut-off.
@@ -98,7 +103,7 @@ pub struct RerouteSection {
     pub kohi: Kohi,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeesSection {
     /// 有効性確認結果 that are billed; empty = all (undecided in 002).
@@ -107,7 +112,7 @@ pub struct FeesSection {
 }
 
 /// Whole yen; none = counts only.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnitPrice {
     pub validity_check: Option<i64>,
@@ -128,7 +133,7 @@ pub struct ScheduleSection {
 }
 
 /// Rows and bytes of one kind of file.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     pub rows: Option<u64>,
@@ -142,6 +147,12 @@ pub struct RetentionSection {
     pub lost_coverage_months: u32,
     pub statistics_months: u32,
     pub crl_generations: usize,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MessagesSection {
+    pub language: Option<Language>,
 }
 
 impl RetentionSection {
@@ -167,6 +178,7 @@ struct Sections {
     schedule: ScheduleSection,
     limits: BTreeMap<String, Limit>,
     retention: RetentionSection,
+    messages: MessagesSection,
 }
 
 impl Default for PathSection {
@@ -186,6 +198,7 @@ impl Default for CrlSection {
             shrink_percent: 20,
             growth_percent: 50,
             band_entries: 1000,
+            small_list: 20,
             now_time: "07:00".to_owned(),
         }
     }
@@ -226,6 +239,8 @@ pub struct Config {
     pub schedule: ScheduleSection,
     pub limits: BTreeMap<String, Limit>,
     pub retention: RetentionSection,
+    /// Language of what commands print; `None` = the locale's.
+    pub language: Option<Language>,
     /// Digest of everything that can change a result; paths and the ledger's place cannot.
     pub digest: String,
 }
@@ -236,10 +251,35 @@ fn unreadable(text: &str, error: &toml::de::Error) -> Error {
     Error::usage(format!("line {}: {}", before.matches('\n').count() + 1, error.message()))
 }
 
+/// The configuration is no place for a secret, and process lists and logs are none either.
+fn check_url(url: &str) -> Result<()> {
+    if url.is_empty() {
+        return Ok(());
+    }
+    let rest = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "postgres" | "postgresql"));
+    let Some((_, rest)) = rest else {
+        return Err(Error::usage("ledger.url must start with postgres:// (empty = SQLite in the lake)"));
+    };
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let user = place.rsplit_once('@').map_or("", |(user, _)| user);
+    let password = user.contains(':') || options.split('&').any(|option| option.starts_with("password="));
+    if password {
+        return Err(Error::usage(
+            "ledger.url holds a password; put it into ~/.pgpass (or PGPASSFILE) and take it out there",
+        ));
+    }
+    Ok(())
+}
+
 impl Config {
     /// Reads a configuration file. `lake` overrides the lake's path.
     pub fn load(file: &Path, lake: Option<&Path>) -> Result<Self> {
-        let text = std::fs::read_to_string(file).at(file)?;
+        let text = match std::fs::read_to_string(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(Error::usage(format!("{}: is not UTF-8", file.display())));
+            }
+            text => text.at(file).map_err(|e| Error::usage(e.to_string()))?,
+        };
         Self::parse(&text, file.parent().unwrap_or(Path::new(".")), lake)
             .map_err(|e| Error::usage(format!("{}: {e}", file.display())))
     }
@@ -270,16 +310,19 @@ impl Config {
         for file in &mut crl.ca_files {
             *file = base.join(&*file);
         }
-        let results = (
-            &sections.coverage,
-            &sections.links,
-            (crl.shrink_percent, crl.growth_percent, crl.band_entries, &crl.now_time, ca_texts),
-            &sections.reroute,
-            &sections.fees,
-            &sections.schedule,
-            &sections.limits,
-        );
-        let digest = digest::of_parts([format!("{results:?}").as_str()]);
+        check_url(&sections.ledger.url)?;
+        // What can change a result, as JSON with sorted keys: a run's identity must not hang on how our types are written.
+        let results = serde_json::json!({
+            "coverage": sections.coverage,
+            "links": sections.links,
+            "crl": crl,
+            "crl_ca_files": ca_texts,
+            "reroute": sections.reroute,
+            "fees": sections.fees,
+            "schedule": { "reroute_day": sections.schedule.reroute_day, "close_day": sections.schedule.close_day },
+            "limits": sections.limits,
+        });
+        let digest = digest::of_parts(["configuration 1", &results.to_string()]);
         let key_file = Some(sections.encryption.key_file).filter(|f| !f.is_empty()).map(|f| base.join(f));
         Ok(Self {
             lake: lake.map_or_else(|| path(&sections.lake, "lake"), Path::to_path_buf),
@@ -296,6 +339,7 @@ impl Config {
             schedule: sections.schedule,
             limits: sections.limits,
             retention: sections.retention,
+            language: sections.messages.language,
             digest,
         })
     }
@@ -322,6 +366,26 @@ mod tests {
         let empty = Config::parse("", Path::new("."), None).unwrap();
         assert_eq!(written.digest, empty.digest);
         assert_eq!((written.lake, written.inbox), (empty.lake, empty.inbox));
+    }
+
+    #[test]
+    fn a_password_in_the_ledger_url_is_refused_and_not_repeated() {
+        for url in ["postgres://u:geheim@h/d", "postgres://u@h/d?password=geheim", "mysql://u:geheim@h/d"] {
+            let error = Config::parse(&format!("[ledger]\nurl = \"{url}\"\n"), Path::new("."), None).unwrap_err();
+            assert!(error.exit_code() == 2 && !error.to_string().contains("geheim"), "{error}");
+        }
+        assert!(
+            Config::parse("[ledger]\nurl = \"postgres://u@h:5432/d?sslmode=require\"\n", Path::new("."), None).is_ok()
+        );
+    }
+
+    #[test]
+    fn the_digest_is_of_what_changes_results_and_of_nothing_else() {
+        let digest = |text: &str| Config::parse(text, Path::new("."), None).unwrap().digest;
+        // Written down, so that a change of our types that changes every run's identity does not pass unseen.
+        assert_eq!(digest("")[..16], *"DIGEST_HERE");
+        assert_eq!(digest(""), digest("[inbox]\npath = \"elsewhere\"\n[schedule]\ncompact_deltas = 9\n"));
+        assert_ne!(digest(""), digest("[reroute]\ncutoff_day = 11\n"));
     }
 
     #[test]

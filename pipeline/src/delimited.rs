@@ -27,13 +27,17 @@ pub struct Checked {
     /// Encoding of its result file.
     pub answer: Encoding,
     pub rows: i64,
+    /// Origin that may be shown, if it is known.
+    pub named: Option<String>,
+    /// Line that the guard found something on.
+    pub line: Option<u64>,
     pub code: Option<&'static str>,
 }
 
 impl Checked {
     /// The origin, if it is registered: anything else that stands in its place could be anything.
     pub fn origin(&self) -> Option<&str> {
-        self.header.as_ref().filter(|_| self.registered).map(|h| h.origin.as_str())
+        self.named.as_deref()
     }
 }
 
@@ -50,7 +54,8 @@ pub fn inspect_all(
         let rows = i64::try_from(seen.rows).unwrap_or(i64::MAX);
         let (header, registered) = (seen.header, seen.registered);
         let (encoding, answer) = (seen.encoding, seen.answer);
-        Ok(Checked { input: input.clone(), header, registered, encoding, answer, rows, code: seen.code })
+        let (named, line, code) = (seen.origin, seen.line, seen.code);
+        Ok(Checked { input: input.clone(), header, registered, encoding, answer, rows, named, line, code })
     };
     let mut files: Vec<Checked> = inputs.par_iter().map(one).collect::<Result<_>>()?;
     files.sort_by_cached_key(|f| {
@@ -157,6 +162,7 @@ fn input_row(stage: &Stage<'_>, file: &Checked, state: &str) -> InputRow {
 fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let Some(code) = file.code else { return Ok(()) };
     let message = messages::of(code);
+    tracing::warn!(file = %&file.input.sha256[..12], code, line = file.line, "a file was refused, quarantined or held");
     stage.reject(&file.input.sha256, code, severity_name(message.severity), 1);
     if message.severity == Severity::Held {
         let row = input_row(stage, file, "held");
@@ -164,7 +170,10 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
         return Ok(());
     }
     let origin = file.origin();
-    let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), code);
+    // The line, never what stands on it.
+    let detail = file.line.map(|line| format!("{line}行目")).unwrap_or_default();
+    let finding = Finding::of(code).because(&detail);
+    let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), &[finding]);
     stage.outbox(&outbox::result_path(origin, &file.input), &result)?;
     let quarantined = code == "900001";
     let mut row = input_row(stage, file, if quarantined { "quarantined" } else { "rejected" });

@@ -12,7 +12,7 @@ use crate::lake::read::Reader;
 use crate::lake::row::{Cell, Row};
 use crate::lake::write::plain_file;
 use crate::lake::{Generation, Snapshot};
-use crate::store::Store;
+use crate::store::{Store, new_private};
 
 /// Form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +23,16 @@ pub enum Format {
     Parquet,
 }
 
-/// Writes the state of a table as of a set (the newest published if none is given). Returns the number of rows. The file
-/// appears whole, readable by its owner alone, once `before` was told the number and agreed.
+/// Writes the state of a table as of a set (the newest published if none is given). Returns the number of rows. `record` is
+/// told that it begins before a byte is written, and the number at the end. The file appears whole, readable by its owner
+/// alone; nothing that lies beside it is followed or overwritten on the way.
 pub fn export(
     store: &Store,
     table: &'static Table,
     set: Option<i64>,
     format: Format,
     path: &Path,
-    before: &dyn Fn(i64) -> Result<()>,
+    record: &dyn Fn(Option<i64>) -> Result<()>,
 ) -> Result<i64> {
     let newest = store.snapshot()?;
     let set = set.unwrap_or(newest.set_id);
@@ -40,25 +41,29 @@ pub fn export(
     }
     let snapshot = Snapshot::new(store.config.lake.clone(), set, store.ledger.generations()?);
     let reader = store.reader_of(snapshot);
+    let mut unpredictable = [0u8; 8];
+    store.outside.entropy.fill(&mut unpredictable)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let half = path.with_file_name(format!(".{name}.tmp"));
-    let count = match format {
-        Format::Csv => csv(&reader, table, &half)?,
-        Format::Parquet => {
-            plain_file(table, create(&half)?, &half, &mut |row| each(&reader, table, &mut |_, r| row(&r)))?
-        }
-    };
-    before(count)?;
-    std::fs::rename(&half, path).at(path)?;
-    Ok(count)
+    let half = path.with_file_name(format!(".{name}.{}.tmp", crate::digest::hex(&unpredictable)));
+    record(None)?;
+    let written = new_private(&half).and_then(|file| write(&reader, table, format, file, &half));
+    let ended = written.and_then(|count| {
+        record(Some(count))?;
+        std::fs::rename(&half, path).at(path)?;
+        Ok(count)
+    });
+    if ended.is_err() {
+        // What was written of it is in clear.
+        let _ = std::fs::remove_file(&half);
+    }
+    ended
 }
 
-fn create(path: &Path) -> Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).at(path)
+fn write(reader: &Reader, table: &'static Table, format: Format, file: File, path: &Path) -> Result<i64> {
+    match format {
+        Format::Csv => csv(reader, table, file, path),
+        Format::Parquet => plain_file(table, file, path, &mut |row| each(reader, table, &mut |_, r| row(&r))),
+    }
 }
 
 /// Hands out every row of a table's state with the partition it lies in.
@@ -76,9 +81,9 @@ fn each(reader: &Reader, table: &'static Table, take: &mut dyn FnMut(&str, Row) 
     Ok(())
 }
 
-fn csv(reader: &Reader, table: &'static Table, path: &Path) -> Result<i64> {
+fn csv(reader: &Reader, table: &'static Table, file: File, path: &Path) -> Result<i64> {
     let failed = |e: csv::Error| Error::failed(format!("{}: {e}", path.display()));
-    let sink = BufWriter::new(create(path)?);
+    let sink = BufWriter::new(file);
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(sink);
     let partitions: &[&str] = match table.layering {
         Layering::History | Layering::Generation => &[],

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shikaku_schemas::tables;
 
 use crate::config::Config;
+use crate::crl::set;
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::history::image::Target;
@@ -40,9 +41,12 @@ pub struct Request {
     pub serial: Option<String>,
     /// 資格確認日.
     pub valid_on: Option<NaiveDate>,
-    /// As known just before this moment; now if absent.
+    /// As known just before this moment, or at the end of this date; now if absent.
+    #[serde(deserialize_with = "moment")]
     pub known_at: Option<NaiveDateTime>,
-    /// State of the certificate just before this moment, and with it of its person; only with `serial`.
+    /// State of the certificate just before this moment or at the end of this date, and with it of its person; only with
+    /// `serial`.
+    #[serde(deserialize_with = "moment")]
     pub at: Option<NaiveDateTime>,
 }
 
@@ -83,6 +87,9 @@ pub struct Shown {
     pub acquired_on: NaiveDate,
     pub lost_on: Option<NaiveDate>,
     pub card_kind: Option<String>,
+    /// 証の有効終了年月日 and 給付終了年月日: inclusive last days.
+    pub card_to: Option<NaiveDate>,
+    pub benefit_to: Option<NaiveDate>,
     pub card_copay: Option<String>,
 }
 
@@ -93,6 +100,9 @@ pub struct Answer {
     pub message: String,
     /// The coverage, or those of a person that cover the day, newest 資格取得日 first; when lost, the latest one.
     pub coverages: Vec<Shown>,
+    /// What the coverage alone does not say: a card or a benefit that has ended by the day.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// Facts about the certificate, when its state was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -169,9 +179,8 @@ pub fn answer(store: &Store, request: &Request) -> Result<Answer> {
     let day = request.day();
     match (request.link_no, &request.serial, request.at) {
         (Some(link_no), ..) => asked.by_person(link_no, day),
-        (None, Some(serial), Some(at)) => {
-            asked.by_certificate(certificate::state(&reader, &store.ledger, serial, at)?, day)
-        }
+        (None, Some(serial), Some(at)) => asked
+            .by_certificate(certificate::state(&reader, &store.ledger, &set::trust_anchors(store)?, serial, at)?, day),
         (None, Some(serial), None) => match asked.person_of(serial)? {
             Some(link_no) => asked.by_person(link_no, day),
             None => Ok(told(State::NotFound, Vec::new())),
@@ -192,7 +201,7 @@ fn told(state: State, coverages: Vec<Shown>) -> Answer {
         State::CertificateSuspended => "電子証明書が一時停止されています。",
         State::CertificateUnverifiable => "失効情報がないため、電子証明書の有効性を確認できません。",
     };
-    Answer { state, message: message.to_owned(), coverages, certificate: None }
+    Answer { state, message: message.to_owned(), coverages, notices: Vec::new(), certificate: None }
 }
 
 struct Asked<'a> {
@@ -276,6 +285,8 @@ impl Asked<'_> {
                 acquired_on,
                 lost_on,
                 card_kind: text("card_kind"),
+                card_to: row[table.at("card_to")].as_date(),
+                benefit_to: row[table.at("benefit_to")].as_date(),
                 card_copay: text("card_copay"),
             },
         }
@@ -337,7 +348,8 @@ fn state_on(held: Vec<Held>, day: NaiveDate) -> Answer {
     };
     let covering = shown(&held, &|h| h.covers(day));
     if !covering.is_empty() {
-        return told(State::Valid, covering);
+        let notices = covering.iter().flat_map(|shown| notices(shown, day)).collect();
+        return Answer { notices, ..told(State::Valid, covering) };
     }
     let mut lost: Vec<&Held> = held.iter().filter(|h| h.end.is_some_and(|end| end <= day)).collect();
     lost.sort_by_key(|h| std::cmp::Reverse(h.end));
@@ -346,6 +358,25 @@ fn state_on(held: Vec<Held>, day: NaiveDate) -> Answer {
         None if held.is_empty() => told(State::NotFound, Vec::new()),
         None => told(State::NotYet, Vec::new()),
     }
+}
+
+/// What has ended although the eligibility has not.
+fn notices(shown: &Shown, day: NaiveDate) -> Vec<String> {
+    let no = &shown.insurer_no;
+    let card = shown.card_to.filter(|end| *end < day).map(|end| {
+        let card = if shown.card_kind.as_deref() == Some("08") { "資格確認書" } else { "証" };
+        format!("保険者番号{no}の{card}は{end}で有効期間が終わっています。")
+    });
+    let benefit = shown.benefit_to.filter(|end| *end < day);
+    card.into_iter().chain(benefit.map(|end| format!("保険者番号{no}の給付は{end}で終わっています。"))).collect()
+}
+
+/// A moment, or a date for its end.
+fn moment<'de, D: serde::Deserializer<'de>>(source: D) -> std::result::Result<Option<NaiveDateTime>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(source)? else { return Ok(None) };
+    let day_end = |date: NaiveDate| date.succ_opt().map(|next| next.and_time(chrono::NaiveTime::MIN));
+    let read = text.parse::<NaiveDate>().ok().and_then(day_end).or_else(|| text.parse().ok());
+    read.map(Some).ok_or_else(|| serde::de::Error::custom("neither a date nor a moment"))
 }
 
 fn broken() -> Error {

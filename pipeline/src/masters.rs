@@ -150,6 +150,9 @@ impl Masters {
     }
 }
 
+/// Fact of the masters: the night in which the newest definitions were refused, blank when they were taken.
+pub const DEFINITIONS_REFUSED: &str = "definitions_refused";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DefinitionToml {
@@ -168,10 +171,11 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let mut ordered: Vec<&Input> = inputs.iter().collect();
     // Two files of one master in a night: the later name holds, whatever the order of arrival.
     ordered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
+    let mut definitions_seen = None;
     for input in ordered {
         let opened = master::open(input)?;
         let outcome = match &opened {
-            master::Opened::Refused(_) if crate::text::my_number::found_in_file(input, 0)? => {
+            master::Opened::Refused(_) if crate::text::my_number::found_in_file(input, 0)?.is_some() => {
                 Outcome::refused("900001")
             }
             master::Opened::Refused(code) => Outcome::refused(code),
@@ -182,13 +186,19 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             master::Opened::Rows { kind, rows } => checked_rows(kind, rows)?,
             master::Opened::Definitions(text) => definitions(text),
         };
+        // Text that cannot be read as one is refused before it is known what it was.
+        let is_definitions = matches!(&opened, master::Opened::Definitions(_)) || input.name.ends_with(".toml");
         let mut code = outcome.code;
         if let (None, Some((table, rows))) = (code, outcome.rows) {
             tables_written.insert(table, rows);
         } else if code.is_none() {
             code = Some("400302");
         }
-        let findings: Vec<Finding> = code.map(Finding::of).into_iter().collect();
+        if is_definitions {
+            definitions_seen = Some(code.map_or_else(String::new, |_| stage.date.to_string()));
+        }
+        let finding = code.map(|code| Finding::of(code).because(&outcome.detail));
+        let findings: Vec<Finding> = finding.into_iter().collect();
         let mut result = ResultFile::new(Encoding::Utf8, None);
         result.record(RecordKeys::default(), &findings);
         for (line, findings) in &outcome.findings {
@@ -230,6 +240,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             landed_at: stage.recorded_at().to_string(),
         });
     }
+    if let Some(refused) = definitions_seen {
+        stage.fact("masters", DEFINITIONS_REFUSED, refused);
+    }
     for (name, rows) in tables_written {
         stage.write_rows(tables::of(name), "", rows)?;
     }
@@ -243,6 +256,8 @@ struct Outcome {
     rows: Option<(&'static str, Vec<Row>)>,
     /// Number of a row, and what was found in it.
     findings: Vec<(String, Vec<Finding>)>,
+    /// Where a file that is no rows is wrong: line and key.
+    detail: String,
 }
 
 impl Outcome {
@@ -338,22 +353,47 @@ fn holidays(rows: &[Vec<Vec<u8>>], today: NaiveDate) -> Outcome {
     outcome
 }
 
-/// Whether every map is of a coded field and leads to values of its list: else the sender would answer for our mistake.
-fn maps_are_usable(maps: &BTreeMap<String, BTreeMap<String, String>>) -> bool {
+/// Key of a map that is of no coded field or leads to a value that its list lacks: else the sender would answer for our
+/// mistake.
+fn unusable_map(maps: &BTreeMap<String, BTreeMap<String, String>>) -> Option<String> {
     let fields = &layout::of("SUB").fields;
-    maps.iter().all(|(name, map)| {
+    maps.iter().find_map(|(name, map)| {
         let list = fields.iter().find(|f| f.name == *name).and_then(|f| f.codes.as_deref()).map(codes::list);
-        list.is_some_and(|list| map.values().all(|ours| list.contains(ours)))
+        match list {
+            None => Some(name.clone()),
+            Some(list) => {
+                map.iter().find(|(_, ours)| !list.contains(ours)).map(|(theirs, _)| format!("{name}.{theirs}"))
+            }
+        }
     })
+}
+
+/// Line, counted from 1, on which a key of a table stands, by its last part.
+fn line_of(text: &str, table: &str, key: &str) -> usize {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let from = text.lines().position(|line| line.contains(table)).unwrap_or(0);
+    let names = |line: &str| line.trim_start().trim_start_matches('"').starts_with(last) || line.contains(last);
+    text.lines().skip(from).position(names).map_or(from, |at| from + at) + 1
 }
 
 fn definitions(text: &str) -> Outcome {
     // A TOML error text can quote the file; the definitions hold no personal data, but the code alone is enough.
-    let Ok(parsed) = toml::from_str::<BTreeMap<String, DefinitionToml>>(text) else {
-        return Outcome::refused("400302");
+    let parsed = match toml::from_str::<BTreeMap<String, DefinitionToml>>(text) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+            let line = before.matches('\n').count() + 1;
+            let own = text.lines().nth(line - 1).unwrap_or("");
+            // The key alone: a value could be anything.
+            let key = own.split('=').next().unwrap_or("").trim();
+            return Outcome { detail: format!("{line}行目、キー {key}"), ..Outcome::refused("400302") };
+        }
     };
-    if parsed.values().any(|d| !maps_are_usable(&d.code_maps)) {
-        return Outcome::refused("400302");
+    let unusable = |(code, d): (&String, &DefinitionToml)| Some((code.clone(), unusable_map(&d.code_maps)?));
+    if let Some((code, key)) = parsed.iter().find_map(unusable) {
+        let line = line_of(text, &code, &key);
+        let detail = format!("{line}行目付近、キー {code}.code_maps.{key}");
+        return Outcome { detail, ..Outcome::refused("400302") };
     }
     let rows: Vec<Row> = parsed
         .iter()

@@ -119,11 +119,11 @@ pub fn result_path(origin: Option<&str>, input: &Input) -> String {
     format!("results/{origin}/{}.{}.result.csv", input.name, &input.sha256[..12])
 }
 
-/// The result file of an input that is refused or taken whole: one row with a blank record number.
-pub fn whole_file(encoding: Encoding, origin: Option<&str>, header: Option<&Header>, code: &str) -> Vec<u8> {
+/// The result file of an input that is refused or taken whole: one row with a blank record number, and one for each further
+/// finding. None = 正常.
+pub fn whole_file(encoding: Encoding, origin: Option<&str>, header: Option<&Header>, findings: &[Finding]) -> Vec<u8> {
     let mut file = ResultFile::new(encoding, header);
     let keys = RecordKeys { insurer_code: origin.unwrap_or_default(), ..RecordKeys::default() };
-    let findings = if code == "000000" { Vec::new() } else { vec![Finding::of(code)] };
-    file.record(keys, &findings);
+    file.record(keys, findings);
     file.finish()
 }

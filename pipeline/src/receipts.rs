@@ -6,11 +6,12 @@ use std::io::BufReader;
 use serde::{Deserialize, Serialize};
 use shikaku_schemas::tables;
 
+use crate::check::Finding;
 use crate::error::Result;
 use crate::inbox::Input;
 use crate::lake::row::{Cell, Row};
 use crate::ledger::InputRow;
-use crate::outbox;
+use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
 use crate::stamp::Reopen as _;
 use crate::store::Stage;
@@ -62,6 +63,8 @@ impl Totals {
 struct Accepted {
     file: ReceivedFile,
     rows: Vec<Row>,
+    /// Receipts that were rejected alone.
+    rejected: Vec<Broken>,
 }
 
 /// Takes in receipt files.
@@ -72,13 +75,17 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
         // A file that could not be read to its end would land with what was not looked at.
         let outcome = match outcome {
-            Err((broken, read)) if broken.code != "900001" && my_number::found_in_file(input, 0)? => {
-                Err((Broken { code: "900001", ..broken }, read))
-            }
+            Err((broken, read)) if broken.code != "900001" => match my_number::found_in_file(input, 0)? {
+                Some(line) => {
+                    let line = i64::try_from(line).unwrap_or(i64::MAX);
+                    Err((Broken { code: "900001", line }, read))
+                }
+                None => Err((broken, read)),
+            },
             outcome => outcome,
         };
         let (code, read, accepted) = match outcome {
-            Ok(accepted) => (None, i64::try_from(accepted.rows.len()).unwrap_or(i64::MAX), Some(accepted)),
+            Ok(accepted) => (None, count(accepted.rows.len() + accepted.rejected.len()), Some(accepted)),
             Err((broken, read)) => (Some(broken), read, None),
         };
         let origin = accepted.as_ref().map(|a| a.file.institution_code.clone());
@@ -88,8 +95,19 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
                     == (&a.file.institution_code, &a.file.payer, &a.file.month, &a.file.volume)
             })
         });
-        let result_code = code.map_or(if replaces { "300901" } else { "000000" }, |b| b.code);
-        let result = outbox::whole_file(Encoding::Cp932, None, None, result_code);
+        let result_code = code.map(|b| b.code).or(replaces.then_some("300901"));
+        let line = code.map(|b| b.line).filter(|line| *line > 0);
+        let detail = line.map(|line| format!("{line}行目")).unwrap_or_default();
+        let findings: Vec<Finding> = result_code.into_iter().map(|code| Finding::of(code).because(&detail)).collect();
+        let rejected = accepted.as_ref().map_or(&[][..], |a| a.rejected.as_slice());
+        let mut result = ResultFile::new(Encoding::Cp932, None);
+        result.record(RecordKeys::default(), &findings);
+        for fault in rejected {
+            let finding = Finding::of(fault.code).because(&format!("{}行目", fault.line));
+            result.record(RecordKeys::default(), &[finding]);
+            stage.reject(&input.sha256, fault.code, "error", 1);
+        }
+        let (result, rejected) = (result.finish(), count(rejected.len()));
         stage.outbox(&outbox::result_path(origin.as_deref(), input), &result)?;
         if let Some(broken) = code {
             stage.reject(&input.sha256, broken.code, "error", 1);
@@ -124,8 +142,8 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             .to_owned(),
             code: code.map(|b| b.code.to_owned()),
             rows_read: read,
-            rows_accepted: if code.is_some() { 0 } else { read },
-            rows_rejected: if code.is_some() { read } else { 0 },
+            rows_accepted: if code.is_some() { 0 } else { read - rejected },
+            rows_rejected: if code.is_some() { read } else { rejected },
             rows_duplicate: 0,
             landing,
             landed_at: stage.recorded_at().to_string(),
@@ -146,6 +164,10 @@ pub fn received(store: &crate::store::Store) -> Result<Vec<(String, ReceivedFile
     Ok(files)
 }
 
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 fn broken(code: &'static str) -> Broken {
     Broken { code, line: 0 }
 }
@@ -159,8 +181,8 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
     };
     let edition = reader.head.edition;
     let (mut rows, mut totals, mut numbers) = (Vec::new(), Totals::default(), BTreeSet::new());
-    let mut fault = None;
-    let seen = |rows: &Vec<Row>| i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let (mut fault, mut rejected) = (None, Vec::new());
+    let seen = |rows: &Vec<Row>| count(rows.len());
     loop {
         match reader.next_receipt() {
             Ok(None) => break,
@@ -174,7 +196,10 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
                 if !numbers.insert(row[2].clone()) {
                     fault = fault.or(receipt.lines.first().map(|l| Broken { code: "400202", line: l.number }));
                 }
-                rows.push(row);
+                match uke::fault(edition, &receipt) {
+                    Some(fault) => rejected.push(fault),
+                    None => rows.push(row),
+                }
             }
         }
     }
@@ -200,7 +225,7 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
         landed_at: stage.recorded_at().to_string(),
         landing: String::new(),
     };
-    Ok(Ok(Accepted { file, rows }))
+    Ok(Ok(Accepted { file, rows, rejected }))
 }
 
 fn receipt_row(stage: &Stage<'_>, head: &uke::FileHead, receipt: &Receipt, input: &Input) -> Row {

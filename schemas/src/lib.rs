@@ -6,6 +6,7 @@
 pub mod codes;
 pub mod layout;
 pub mod messages;
+pub mod operator;
 pub mod tables;
 pub mod uke;
 
@@ -59,6 +60,6 @@ mod tests {
         assert_eq!(stems("layouts/uke"), embedded(super::uke::FILES));
         assert_eq!(stems("codes"), embedded(super::codes::FILES));
         assert_eq!(stems("tables"), embedded(super::tables::FILES));
-        assert_eq!(stems("messages"), BTreeSet::from(["catalogue".into(), "field_rules".into()]));
+        assert_eq!(stems("messages"), BTreeSet::from(["catalogue".into(), "field_rules".into(), "operator".into()]));
     }
 }

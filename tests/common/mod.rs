@@ -1,6 +1,7 @@
 //! An empty folder with the real program in it, and the few files that most tests need.
 
 pub mod crl;
+pub mod ledger;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,20 @@ impl Lake {
         Self::new().load_masters()
     }
 
+    /// Whether the ledger is on PostgreSQL.
+    pub fn on_postgres(&self) -> bool {
+        !self.ledger_url().starts_with("sqlite")
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_url(&self) -> String {
+        let config = Config::load(&self.path("shikaku.toml"), None).unwrap();
+        match config.ledger_url.is_empty() {
+            true => format!("sqlite://{}", self.path("lake/ledger.sqlite").display()),
+            false => config.ledger_url,
+        }
+    }
+
     pub fn load_masters(self) -> Self {
         self.set(
             "ca_files = []",
@@ -101,7 +116,8 @@ impl Lake {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shikaku"));
-        command.current_dir(self.dir.path()).args(arguments).env_remove("SHIKAKU_DIE_AT");
+        command.current_dir(self.dir.path()).args(arguments);
+        command.env_remove("SHIKAKU_DIE_AT").env_remove("SHIKAKU_DO_AT");
         command
     }
 

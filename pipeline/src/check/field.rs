@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use shikaku_schemas::codes::{self, CodeList};
 use shikaku_schemas::layout::{Field, FieldType, Guard};
@@ -9,9 +10,12 @@ use shikaku_schemas::messages::FieldRule;
 
 use super::{Context, Finding, Value};
 use crate::read::records::RawRecord;
-use crate::text::cp932::{Encoding, has_gaiji};
+use crate::text::cp932::{Encoding, Undecodable, has_gaiji};
 use crate::text::{digits, my_number, normal};
 use crate::time::{parse_date, parse_timestamp};
+
+/// Code of a likely 個人番号 in 記号 or 番号.
+pub const MY_NUMBER: &str = "900002";
 
 /// The rules of a layout's fields, made ready for one file.
 pub struct Checker<'a> {
@@ -71,6 +75,22 @@ impl<'a> Checker<'a> {
         blank(bytes, self.context.encoding)
     }
 
+    fn is_guarded(&self, index: usize) -> bool {
+        let field = &self.context.layout.fields[index];
+        field.guard == Some(Guard::Record) && !self.context.allow_number_like_my_number
+    }
+
+    /// Fields of a record, the first one at position `first`, that hold what looks like a 個人番号: their bytes in the file.
+    pub fn my_numbers(&self, record: &RawRecord<'_>, first: usize) -> Vec<Range<u64>> {
+        let encoding = self.context.encoding;
+        let found = |at: &usize| {
+            let bytes = record.field(*at);
+            looks_like_my_number(&encoding.decode(bytes), bytes, encoding)
+        };
+        let guarded = (0..self.context.layout.fields.len()).filter(|i| self.is_guarded(*i)).map(|i| i + first);
+        guarded.filter(found).map(|at| record.raw_range(at)).collect()
+    }
+
     fn field<'r>(&self, index: usize, record: &RawRecord<'r>, at: usize, findings: &mut Vec<Finding>) -> Value<'r> {
         let (context, plan) = (&self.context, &self.plans[index]);
         let field = &context.layout.fields[index];
@@ -82,14 +102,12 @@ impl<'a> Checker<'a> {
             }
             return Value::Blank;
         }
-        // The guard holds whatever else is wrong with the field.
-        if field.guard == Some(Guard::Record)
-            && !context.allow_number_like_my_number
-            && my_number::found_in_bytes(bytes, context.encoding)
-        {
-            findings.push(Finding::of("900002"));
+        // The guard holds whatever else is wrong with the field, and for what the field is compared by.
+        let decoded = context.encoding.decode(bytes);
+        if self.is_guarded(index) && looks_like_my_number(&decoded, bytes, context.encoding) {
+            findings.push(Finding::of(MY_NUMBER));
         }
-        let text = match context.encoding.decode(bytes) {
+        let text = match decoded {
             Ok(text) => text,
             Err(bad) => {
                 let (line, byte) = record.place(at, bad.offset);
@@ -148,6 +166,14 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// As it was sent, or by what it is compared by.
+fn looks_like_my_number(decoded: &Result<Cow<'_, str>, Undecodable>, bytes: &[u8], encoding: Encoding) -> bool {
+    match decoded {
+        Ok(text) => text.len() >= 12 && (my_number::found_in(text) || my_number::found_in(&normal::number_key(text))),
+        Err(_) => my_number::found_in_bytes(bytes, encoding),
+    }
+}
+
 /// No byte, or half- and full-width spaces only.
 fn blank(bytes: &[u8], encoding: Encoding) -> bool {
     let wide: &[u8] = match encoding {
@@ -200,7 +226,15 @@ fn typed<'r>(
                 // What goes back into receipts must have a CP932 form, whatever the file's own encoding.
                 let length = match encoding {
                     Encoding::Cp932 => bytes.len(),
-                    Encoding::Utf8 => Encoding::Cp932.encode(&text).ok_or(FieldRule::Unusable)?.len(),
+                    Encoding::Utf8 => {
+                        let stored = Encoding::Cp932.encode(&text).ok_or(FieldRule::Unusable)?;
+                        // ¥ and ‾ have bytes that read as other characters: key and bytes would part ways.
+                        let read = Encoding::Cp932.decode(&stored).map_err(|_| FieldRule::Unusable)?;
+                        if *read != *text && normal::number_key(&read) != normal::number_key(&text) {
+                            return Err(FieldRule::Unusable);
+                        }
+                        stored.len()
+                    }
                 };
                 if length > max {
                     return Err(FieldRule::TooLong);

@@ -72,11 +72,20 @@ pub struct Finding {
     pub rule: Option<FieldRule>,
     /// Where in the file, for bytes that cannot be read: line, byte offset, hex.
     pub place: Option<(u64, u64, String)>,
+    /// What of it is so: dates, counts, never values of a record.
+    pub detail: String,
 }
 
 impl Finding {
     pub fn of(code: &str) -> Self {
-        Self { message: messages::of(code), rule: None, place: None }
+        Self { message: messages::of(code), rule: None, place: None, detail: String::new() }
+    }
+
+    /// The same with what of it is so.
+    pub fn because(mut self, detail: &str) -> Self {
+        // Result files join their fields as they are.
+        self.detail = detail.replace([',', '"', '\r', '\n'], "、");
+        self
     }
 
     pub fn field(layout: &Layout, index: usize, rule: FieldRule) -> Self {
@@ -87,6 +96,7 @@ impl Finding {
     pub fn text(&self) -> String {
         match &self.place {
             Some((line, byte, hex)) => format!("{}({line}行目、オフセット{byte}、16進{hex})", self.message.ja),
+            None if !self.detail.is_empty() => format!("{}({})", self.message.ja, self.detail),
             None => self.message.ja.clone(),
         }
     }

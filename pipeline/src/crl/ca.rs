@@ -3,13 +3,15 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use chrono::NaiveDateTime;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::pkcs8::DecodePublicKey;
-use rsa::traits::SignatureScheme as _;
+use rsa::traits::{PublicKeyParts as _, SignatureScheme as _};
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use crate::digest;
 use crate::error::{At, Error, Result};
+use crate::time::from_millis;
 
 /// Signature algorithms of CRLs (libs.md §b, formats.md §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +83,17 @@ enum PublicKey {
 pub struct Ca {
     /// 発行者鍵識別子: SubjectKeyIdentifier in hex.
     pub key_id: String,
-    /// DER of the subject name, which CRLs must name as issuer.
+    /// What the subject name says (`name::key`), which CRLs must name as issuer.
     pub subject: Vec<u8>,
+    /// End of the certificate, JST.
+    pub not_after: NaiveDateTime,
     key: PublicKey,
 }
 
 /// Loads one CA certificate, PEM or DER.
 pub fn load(path: &Path) -> Result<Ca> {
-    let bytes = std::fs::read(path).at(path)?;
+    // A CA file that is not there is a fault of the configuration that names it.
+    let bytes = std::fs::read(path).at(path).map_err(|e| Error::usage(format!("CA file {e}")))?;
     let bad = |what: &str| Error::usage(format!("{}: {what}", path.display()));
     let source = super::pem::der(bytes.as_slice(), "CERTIFICATE").at(path)?;
     let mut der = Vec::new();
@@ -114,10 +119,25 @@ pub fn load(path: &Path) -> Result<Ca> {
         _ => None,
     });
     let key_id = key_id.ok_or_else(|| bad("has no SubjectKeyIdentifier"))?;
-    Ok(Ca { key_id, subject: certificate.subject().as_raw().to_vec(), key })
+    let end = certificate.validity().not_after.timestamp();
+    // JST is UTC+9.
+    let not_after = from_millis(end.saturating_add(9 * 3600).saturating_mul(1000));
+    Ok(Ca { not_after, key_id, subject: super::name::key(certificate.subject().as_raw()), key })
 }
 
 impl Ca {
+    /// Kind and size of its key, and whether that is enough today (CRYPTREC, NIST SP 800-57: RSA from 2048 bits on).
+    pub fn strength(&self) -> (String, bool) {
+        match &self.key {
+            PublicKey::Rsa(key) => {
+                let bits = key.size() * 8;
+                (format!("RSA-{bits}"), bits >= 2048)
+            }
+            PublicKey::P256(_) => ("ECDSA P-256".to_owned(), true),
+            PublicKey::P384(_) => ("ECDSA P-384".to_owned(), true),
+        }
+    }
+
     /// Verifies a signature over a digest.
     pub fn verify(&self, algorithm: Algorithm, digest: &[u8], signature: &[u8]) -> bool {
         match (&self.key, algorithm.rsa_prefix()) {

@@ -14,6 +14,11 @@ const TWICE: Refusal = ("400101", "an extension stands twice");
 const MISSING: Refusal = ("400109", "AuthorityKeyIdentifier, CRLNumber or IssuingDistributionPoint is missing");
 const UNKNOWN: Refusal = ("400109", "an unknown critical extension");
 
+/// Most extensions of a list: a CA uses four to six, and who sends more has not shown yet that it is one.
+const MAX_EXTENSIONS: usize = 64;
+const TOO_MANY: Refusal = ("400109", "too many extensions");
+const INDIRECT: Refusal = ("400109", "an indirect or partial CRL");
+
 /// Longest CRLNumber (RFC 5280 §5.2.3) in octets.
 const MAX_NUMBER: usize = 20;
 
@@ -72,6 +77,9 @@ pub fn of_crl(value: &[u8]) -> Result<Extensions, Refusal> {
     while !elements.is_empty() {
         let Some((SEQUENCE, bytes, _)) = elements.next_element() else { return Err(BAD) };
         let (oid, critical, value) = extension(bytes).ok_or(BAD)?;
+        if seen.len() == MAX_EXTENSIONS {
+            return Err(TOO_MANY);
+        }
         if seen.contains(&oid) {
             return Err(TWICE);
         }
@@ -87,7 +95,7 @@ pub fn of_crl(value: &[u8]) -> Result<Extensions, Refusal> {
             [0x55, 0x1d, 27] => return Err(("400108", "a delta CRL")),
             [0x55, 0x1d, 28] => {
                 let point = distribution_point(value).ok_or(BAD)?;
-                own.distribution_point = point.ok_or(("400109", "an indirect or partial CRL"))?;
+                own.distribution_point = point.ok_or(INDIRECT)?;
             }
             _ if critical => return Err(UNKNOWN),
             _ => {}
@@ -160,6 +168,8 @@ pub fn of_entry(list: &[u8]) -> Result<EntryExtensions, Refusal> {
                 let (date, _) = date.filter(|_| own.invalid_since.is_none()).ok_or(BAD)?;
                 own.invalid_since = Some(date);
             }
+            // certificateIssuer: the entry is another CA's, so the list is an indirect one, whatever it says of itself.
+            [0x55, 0x1d, 29] => return Err(INDIRECT),
             _ if critical => return Err(UNKNOWN),
             _ => {}
         }

@@ -49,6 +49,15 @@ pub struct Written {
     pub duplicates: BTreeMap<usize, u64>,
 }
 
+/// How grave a reasonCode is: a compromised key before any other end, that before a hold, which can be lifted.
+fn gravity(reason: Option<u8>) -> u8 {
+    match reason {
+        Some(1 | 2 | 10) => 2,
+        Some(6 | 8) => 0,
+        _ => 1,
+    }
+}
+
 /// reasonCode as it stands in the tables.
 pub fn reason_text(reason: u8) -> &'static str {
     static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(|n| n.to_string()).collect());
@@ -63,14 +72,23 @@ fn time_cell(at: Option<i64>) -> CellRef<'static> {
     at.map_or(CellRef::Null, CellRef::Timestamp)
 }
 
-/// Writes both tables. `last_seen` is the night of the set before tonight's; `again` tells that tonight had a set already.
-pub fn write(
-    stage: &mut Stage<'_>,
+/// A set that was gone through against the one before it: its table and its changes, not yet part of the run.
+pub struct Merged<'s, 'n> {
+    writer: TableWriter<'s>,
+    history: History<'s, 'n>,
+    reader: Reader,
+    pub written: Written,
+}
+
+/// Goes through both sets in key order. `last_seen` is the night of the set before tonight's; `again` tells that tonight had
+/// a set already.
+pub fn merge<'s, 'n>(
+    stage: &Stage<'s>,
     mut sorted: Sorted,
-    names: &Names,
+    names: &'n Names,
     last_seen: Option<NaiveDate>,
     again: bool,
-) -> Result<Written> {
+) -> Result<Merged<'s, 'n>> {
     let table = tables::of("revocation");
     let reader = stage.store.reader()?;
     let mut duplicates: BTreeMap<usize, u64> = BTreeMap::new();
@@ -89,30 +107,56 @@ pub fn write(
             *duplicates.entry(names.settle(own, entry.says)).or_default() += 1;
             continue;
         }
-        if let Some(says) = held.replace(entry.says) {
-            writing.entry(&Listed { issuer, serial: &serial, says })?;
+        if let Some(own) = held.replace(Held { says: entry.says, reason: entry.says.reason }) {
+            writing.entry(&Listed { issuer, serial: &serial, says: own.into_says() })?;
         }
         issuer = entry.issuer;
         entry.serial.clone_into(&mut serial);
     }
-    if let Some(says) = held {
-        writing.entry(&Listed { issuer, serial: &serial, says })?;
+    if let Some(own) = held {
+        writing.entry(&Listed { issuer, serial: &serial, says: own.into_says() })?;
     }
     writing.rest()?;
     let Writing { writer, history, changes, .. } = writing;
-    stage.finish_table(table, "", writer)?;
-    stage.keep_newest(table, stage.store.config.retention.kept_crl_generations())?;
-    history.finish(stage, &reader)?;
-    Ok(Written { changes, duplicates })
+    Ok(Merged { writer, history, reader, written: Written { changes, duplicates } })
+}
+
+impl<'s> Merged<'s, '_> {
+    /// Makes it part of the run: the table in force, and what changed in the history.
+    pub fn finish(self, stage: &mut Stage<'s>) -> Result<Written> {
+        let table = tables::of("revocation");
+        stage.finish_table(table, "", self.writer)?;
+        stage.keep_newest(table, stage.store.config.retention.kept_crl_generations())?;
+        self.history.finish(stage, &self.reader)?;
+        Ok(self.written)
+    }
+}
+
+/// What stands of the entries of one serial so far.
+struct Held {
+    /// The earliest.
+    says: Says,
+    /// The gravest.
+    reason: Option<u8>,
+}
+
+impl Held {
+    fn into_says(self) -> Says {
+        Says { reason: self.reason, ..self.says }
+    }
 }
 
 impl Names {
-    /// Of two entries of one serial the earlier revocation, which comes first, holds; of equal ones that of the point whose
-    /// name is less, however their files came. Returns the CRL of the other one.
-    fn settle(&self, held: &mut Says, other: Says) -> usize {
-        let equal = Says { point: other.point, ..*held } == other;
-        if equal && self.points[other.point].0 < self.points[held.point].0 {
-            return std::mem::replace(held, other).point;
+    /// Of two entries of one serial the earlier revocation, which comes first, holds, with the graver of their reasons: what
+    /// is revoked for good is not on hold. Of equal ones that of the point whose name is less, however their files came.
+    /// Returns the CRL of the other one.
+    fn settle(&self, held: &mut Held, other: Says) -> usize {
+        let equal = Says { point: other.point, ..held.says } == other;
+        if equal && self.points[other.point].0 < self.points[held.says.point].0 {
+            return std::mem::replace(&mut held.says, other).point;
+        }
+        if gravity(other.reason) > gravity(held.reason) {
+            held.reason = other.reason;
         }
         other.point
     }

@@ -6,6 +6,7 @@ pub mod entries;
 pub mod extensions;
 pub mod judge;
 pub mod listing;
+mod name;
 pub mod oddity;
 pub mod parse;
 pub mod pem;

@@ -92,7 +92,7 @@ pub fn read<R: Read>(
         algorithm(&inner_algorithm).ok_or_else(|| signature(&stream, "the signature algorithm is not taken"))?;
     stream.hash_with(algorithm.hasher());
     let issuer = stream.expect(SEQUENCE, "the issuer is missing")?;
-    let issuer = super::der::encode(SEQUENCE, stream.value(issuer.length)?);
+    let issuer = super::name::key(&super::der::encode(SEQUENCE, stream.value(issuer.length)?));
     let mut named = cas.iter().filter(|ca| ca.subject == issuer);
     // Two certificates of one key are one CA.
     let sole = named.next().filter(|first| named.all(|ca| ca.key_id == first.key_id));
@@ -270,8 +270,8 @@ fn without_zeros(serial: &[u8]) -> &[u8] {
     &serial[serial.iter().position(|b| *b != 0).unwrap_or(serial.len() - 1)..]
 }
 
-/// Text of a serial: hex of its octets without leading zeros (answers.md, Time and identity). A negative one is read by its
-/// octets: the CA that left the sign octet out means the certificate that has these.
+/// Text of a serial: hex of the integer without leading zeros, a negative one with its sign: -1 is not serial 255 (RFC 5280
+/// §4.1.2.2; NIST PKITS 4.4.14).
 pub fn serial_text(octets: &[u8]) -> String {
     let mut text = Vec::new();
     push_serial(octets, &mut text);
@@ -281,6 +281,21 @@ pub fn serial_text(octets: &[u8]) -> String {
 /// The same, appended as bytes.
 pub fn push_serial(octets: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    if octets.first().is_some_and(|first| first & 0x80 != 0) {
+        // Negative: no certificate of ours can be meant, least of all the one whose octets these would be without a sign.
+        let mut magnitude: Vec<u8> = octets.iter().map(|octet| !octet).collect();
+        for octet in magnitude.iter_mut().rev() {
+            let (next, carried) = octet.overflowing_add(1);
+            *octet = next;
+            if !carried {
+                break;
+            }
+        }
+        // Of 80 00 … the magnitude is itself, which then is no sign.
+        out.push(b'-');
+        magnitude.insert(0, 0);
+        return push_serial(&magnitude, out);
+    }
     let mut started = false;
     for octet in octets {
         for nibble in [octet >> 4, octet & 15] {

@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use chrono::{NaiveDate, NaiveDateTime};
+use shikaku_schemas::operator;
+
 use super::ca::{self, Ca};
 use super::der::Malformed;
-use super::judge::{Measure, Point};
-use super::listing::{self, Names};
+use super::judge::{self, Accepted, Cause, Measure, Point};
+use super::listing::{self, Changes, Merged, Names};
 use super::oddity::Oddity;
 use super::parse::{self, Header, Stop};
 use super::{entries, pem};
+use crate::check::Finding;
 use crate::digest;
 use crate::error::{At, Error, Result};
-use crate::inbox::Input;
+use crate::inbox::{Input, is_unfinished};
 use crate::ledger::InputRow;
 use crate::outbox;
 use crate::sort::{Batch, Sorter};
@@ -34,10 +38,13 @@ const HAND_OVER: usize = 1 << 20;
 pub fn files(dir: &Path) -> Result<(Vec<PathBuf>, u64)> {
     let (mut found, mut ignored) = (Vec::new(), 0);
     for entry in std::fs::read_dir(dir).at(dir)? {
-        let path = entry.at(dir)?.path();
-        if path.is_file() && path.extension().is_some_and(|e| e == "crl") {
+        let entry = entry.at(dir)?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        // A link could lead anywhere; a hidden file is one that is still being delivered.
+        let whole = entry.file_type().at(&path)?.is_file() && !is_unfinished(&name);
+        if whole && path.extension().is_some_and(|e| e == "crl") {
             found.push(path);
-        } else if path.file_name().is_some_and(|n| n != "_DONE") {
+        } else if name != "_DONE" {
             ignored += 1;
         }
     }
@@ -51,19 +58,18 @@ pub fn date_of(dir: &Path) -> Option<String> {
     (name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.to_owned())
 }
 
-/// The newest finished set of the inbox: `crl/<YYYYMMDD>/` with `_DONE` in it.
-pub fn newest(dir: &Path) -> Result<Option<PathBuf>> {
+/// Finished sets of the inbox, oldest first: `crl/<YYYYMMDD>/` with `_DONE` in it.
+pub fn finished(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut sets = Vec::new();
-    if dir.is_dir() {
-        for entry in std::fs::read_dir(dir).at(dir)? {
-            let path = entry.at(dir)?.path();
-            if date_of(&path).is_some() && path.join("_DONE").exists() {
-                sets.push(path);
-            }
+    for entry in std::fs::read_dir(dir).at(dir)? {
+        let entry = entry.at(dir)?;
+        let path = entry.path();
+        if entry.file_type().at(&path)?.is_dir() && date_of(&path).is_some() && path.join("_DONE").exists() {
+            sets.push(path);
         }
     }
     sets.sort();
-    Ok(sets.pop())
+    Ok(sets)
 }
 
 /// Loads the configured trust anchors.
@@ -82,8 +88,8 @@ struct Read {
     input: Input,
     /// What it says of itself, if it could be read and verified.
     header: Option<Header>,
-    /// What it is refused by.
-    code: Option<&'static str>,
+    /// What it is refused by, in the order of the checks.
+    causes: Vec<Cause>,
     rows: i64,
     landed: Option<Landed>,
 }
@@ -114,31 +120,58 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
         config: &store.config.crl,
         now: stage.date.crl_now(store.config.crl_now_time),
         points: &points,
-        accepted: is_accepted(stage, &set)?,
+        accepted: accepted(stage, &set)?,
     };
-    let whole = judge(&measure, &mut read, twice);
-    if let (Some(code), true) = (whole.code, read.is_empty()) {
+    let mut whole = judge(&measure, &mut read, twice);
+    if read.is_empty() {
         // No file to say it of.
-        stage.reject("-", code, "error", 1);
+        stage.reject("-", "400111", "error", 1);
     }
-    let refusals = refusals(&read, &whole);
+    let mut causes = causes(&read, &whole);
+    let taken = Taken::of(stage, &read, issuers)?;
+    let mut merged = None;
+    if causes.is_empty() {
+        let sorted = sorter.finish()?;
+        let own = listing::merge(stage, sorted, &taken.names, taken.last_seen, taken.again)?;
+        let Changes { entries, added, removed, .. } = own.written.changes;
+        match measure.whole(entries + removed - added, removed) {
+            None => merged = Some(own),
+            Some(cause) => {
+                whole.causes.push(cause);
+                causes = self::causes(&read, &whole);
+            }
+        }
+    }
     for one in &mut read {
-        finish_file(stage, one, !refusals.is_empty(), whole.code)?;
+        finish_file(stage, one, !causes.is_empty(), &whole)?;
     }
-    if refusals.is_empty() {
-        commit(stage, read, sorter, issuers, &points)?;
+    let run_id = stage.run.run_id.clone();
+    let main: BTreeMap<&String, &String> =
+        causes.iter().filter_map(|(place, own)| own.first().map(|c| (place, &c.cause.code))).collect();
+    stage.fact("crl", "refusals", serde_json::to_string(&main)?);
+    stage.fact("crl", "causes", serde_json::to_string(&causes)?);
+    if let Some(merged) = merged {
+        commit(stage, &read, &taken, merged, &points)?;
         stage.fact("crl", "in_force_identity", set);
         stage.fact("crl", "in_force_judged", judged);
-        let run_id = stage.run.run_id.clone();
         stage.fact("crl", "in_force_run", run_id);
     } else {
         stage.fact("crl", "stale", "1");
         stage.fact("crl", "refused", stage.date.to_string());
-        let run_id = stage.run.run_id.clone();
         stage.fact("crl", "refused_run", run_id);
     }
-    stage.fact("crl", "refusals", serde_json::to_string(&refusals)?);
-    Ok(refusals.is_empty())
+    Ok(causes.is_empty())
+}
+
+/// Files of sets that a newer one made useless before they were read: they land unread, with a code.
+pub fn pass_over(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
+    for input in inputs {
+        stage.reject(&input.sha256, "400114", "warning", 1);
+        let landing = Some(stage.land(input)?);
+        let row = input_row(stage, input, landing);
+        stage.inputs.push(InputRow { state: "passed_over".to_owned(), code: Some("400114".to_owned()), ..row });
+    }
+    Ok(())
 }
 
 /// The run whose set this set is, or was, judged against: part of what a run over it is. A set that was refused is looked at
@@ -149,16 +182,53 @@ pub fn judged_against(store: &Store, set: &str) -> Result<String> {
     Ok(fact(if same { "in_force_judged" } else { "in_force_run" })?.unwrap_or_default())
 }
 
-/// Whether an operator let this set pass, in this night.
-fn is_accepted(stage: &Stage<'_>, set: &str) -> Result<bool> {
-    let Some(text) = stage.store.ledger.fact("crl_override", set)? else { return Ok(false) };
-    let said: serde_json::Value = serde_json::from_str(&text)?;
-    Ok(said["date"].as_str() == Some(stage.date.to_string().as_str()))
+/// What an operator was shown of this set and let pass, in this night.
+fn accepted(stage: &Stage<'_>, set: &str) -> Result<Accepted> {
+    let Some(text) = stage.store.ledger.fact("crl_override", set)? else { return Ok(Accepted::new()) };
+    let said: Override = serde_json::from_str(&text)?;
+    Ok(if said.date == stage.date.to_string() { said.shown } else { Accepted::new() })
 }
 
-fn points_in_force(store: &Store) -> Result<BTreeMap<String, Point>> {
-    let facts = store.ledger.facts("crl_point")?;
-    Ok(facts.into_iter().filter_map(|(key, value)| Some((key, serde_json::from_str(&value).ok()?))).collect())
+/// What the ledger keeps of an override (fact `crl_override`, key = identity of the set).
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Override {
+    pub by: String,
+    pub reason: String,
+    pub shown: Accepted,
+    /// The night that it is for.
+    pub date: String,
+    pub at: String,
+}
+
+/// Distribution points in force. A point that was let go stands as an empty text; any other that cannot be read is damage:
+/// without it the guards would look away.
+pub fn points_in_force(store: &Store) -> Result<BTreeMap<String, Point>> {
+    let facts = store.ledger.facts("crl_point")?.into_iter().filter(|(_, value)| !value.is_empty());
+    let damaged =
+        |name: &str| Error::integrity(format!("the ledger's entry of distribution point {name} cannot be read"));
+    facts.map(|(key, value)| Ok((key.clone(), serde_json::from_str(&value).map_err(|_| damaged(&key))?))).collect()
+}
+
+/// Why the list in force is not what the morning should have.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overdue {
+    /// The newest set was refused.
+    Stale,
+    /// A list of the set in force ended at this moment.
+    Expired(NaiveDateTime),
+}
+
+/// Whether the set in force is older than it should be at a moment; a lake that never had a set has none to be old.
+pub fn overdue(store: &Store, now: NaiveDateTime) -> Result<Option<Overdue>> {
+    if store.ledger.fact("crl", "in_force")?.is_none() {
+        return Ok(None);
+    }
+    if store.ledger.fact("crl", "stale")?.as_deref() == Some("1") {
+        return Ok(Some(Overdue::Stale));
+    }
+    let ends = points_in_force(store)?.into_values().filter_map(|point| point.next_update).min();
+    Ok(ends.filter(|end| *end <= now).map(Overdue::Expired))
 }
 
 /// What one thread read and landed, by the place of each file.
@@ -211,15 +281,18 @@ impl SetReader<'_, '_> {
 
     fn read_one(&self, point: usize, input: &Input) -> Result<Read> {
         let mut rows = 0i64;
-        let outcome = if input.bytes > MAX_BYTES { Err("400003") } else { self.parse(point, input, &mut rows)? };
+        let outcome = match input.bytes > MAX_BYTES {
+            true => Err(Cause::new("400003", format!("{} バイト", input.bytes))),
+            false => self.parse(point, input, &mut rows)?,
+        };
         if outcome.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
-        let (header, code) = outcome.map_or_else(|code| (None, Some(code)), |header| (Some(header), None));
-        Ok(Read { input: input.clone(), header, code, rows, landed: None })
+        let (header, causes) = outcome.map_or_else(|cause| (None, vec![cause]), |header| (Some(header), Vec::new()));
+        Ok(Read { input: input.clone(), header, causes, rows, landed: None })
     }
 
-    fn parse(&self, point: usize, input: &Input, rows: &mut i64) -> Result<std::result::Result<Header, &'static str>> {
+    fn parse(&self, point: usize, input: &Input, rows: &mut i64) -> Result<std::result::Result<Header, Cause>> {
         let read = self.entries(point, input, self.cas, rows).and_then(|(header, kept)| {
             if kept {
                 return Ok(header);
@@ -236,8 +309,8 @@ impl SetReader<'_, '_> {
             Err(Stop::Own(error)) => Err(error),
             Err(Stop::Malformed(bad)) => {
                 let file = &input.sha256[..12];
-                tracing::warn!(file, code = bad.code, offset = bad.offset, "CRL refused: {}", bad.what);
-                Ok(Err(bad.code))
+                tracing::warn!(file, code = bad.code, offset = bad.offset, what = bad.what, "CRL refused");
+                Ok(Err(Cause::new(bad.code, format!("{}、オフセット{}", operator::cause(bad.what), bad.offset))))
             }
         }
     }
@@ -286,7 +359,7 @@ fn claim<'i>(next: &AtomicUsize, inputs: &'i [Input]) -> Option<(usize, &'i Inpu
 
 /// What is wrong with the set as a whole.
 struct Whole {
-    code: Option<&'static str>,
+    causes: Vec<Cause>,
     /// Points in force that it does not have.
     missing: Vec<String>,
 }
@@ -295,118 +368,176 @@ struct Whole {
 fn judge(measure: &Measure<'_>, read: &mut [Read], twice: bool) -> Whole {
     for one in read.iter_mut() {
         if let Some(header) = &one.header {
-            one.code = measure.one(header);
+            one.causes = measure.one(header);
         }
     }
     let headers = read.iter().filter_map(|r| r.header.as_ref());
     let mut names: Vec<&str> = headers.map(|h| h.distribution_point.as_str()).collect();
     names.sort_unstable();
-    let repeated = twice || names.windows(2).any(|w| w[0] == w[1]);
+    let repeated = names.windows(2).find(|w| w[0] == w[1]).map(|w| w[0].to_owned());
     // Which point an unreadable CRL stands for is not known, so none can be called missing then.
     let whole = read.iter().all(|r| r.header.is_some());
-    let missing = if whole { measure.missing(&names) } else { Vec::new() };
-    let code = if read.is_empty() {
-        Some("400111")
-    } else if repeated {
-        Some("400107")
-    } else {
-        (!missing.is_empty()).then_some("400106")
-    };
-    Whole { code, missing }
+    let missing = if whole && !read.is_empty() { measure.missing(&names) } else { Vec::new() };
+    let mut causes = Vec::new();
+    if read.is_empty() {
+        causes.push(Cause::new("400111", "ファイル 0 件"));
+    }
+    if let Some(point) = repeated {
+        causes.push(Cause::new("400107", format!("配布点 {point}")));
+    } else if twice {
+        causes.push(Cause::new("400107", "同じ内容のファイルが二つあります"));
+    }
+    Whole { causes, missing }
 }
 
-/// Why a set is refused: distribution point (or file, where the point is unknown) → code. Empty = it is taken.
-fn refusals(read: &[Read], whole: &Whole) -> BTreeMap<String, &'static str> {
-    let mut refusals: BTreeMap<String, &'static str> =
-        whole.missing.iter().map(|point| (point.clone(), "400106")).collect();
-    for one in read {
-        if let Some(code) = one.code {
-            let point = one.header.as_ref().map(|h| h.distribution_point.clone());
-            refusals.insert(point.unwrap_or_else(|| format!("file {}", &one.input.sha256[..12])), code);
-        }
+/// A cause, and the file that has it, if it is one file's.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct CauseOf {
+    pub file: Option<String>,
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// Why a set is refused: distribution point (or file, where the point is unknown) → causes. Empty = it is taken.
+fn causes(read: &[Read], whole: &Whole) -> BTreeMap<String, Vec<CauseOf>> {
+    let mut causes: BTreeMap<String, Vec<CauseOf>> = BTreeMap::new();
+    for point in &whole.missing {
+        let cause = Cause::new("400106", "今回の一式にありません");
+        causes.insert(point.clone(), vec![CauseOf { file: None, cause }]);
     }
-    if let Some(code) = whole.code.filter(|code| *code != "400106") {
-        refusals.insert("set".to_owned(), code);
+    for one in read.iter().filter(|one| !one.causes.is_empty()) {
+        let point = one.header.as_ref().map(|h| h.distribution_point.clone());
+        let place = point.unwrap_or_else(|| format!("file {}", &one.input.sha256[..12]));
+        let file = Some(one.input.name.clone());
+        let own = one.causes.iter().map(|cause| CauseOf { file: file.clone(), cause: cause.clone() });
+        causes.entry(place).or_default().extend(own);
     }
-    refusals
+    if !whole.causes.is_empty() {
+        let own = whole.causes.iter().map(|cause| CauseOf { file: None, cause: cause.clone() });
+        causes.insert(judge::SET.to_owned(), own.collect());
+    }
+    causes
+}
+
+/// The row of a file before it is known what became of it.
+fn input_row(stage: &Stage<'_>, input: &Input, landing: Option<String>) -> InputRow {
+    InputRow {
+        sha256: input.sha256.clone(),
+        name: input.name.clone(),
+        kind: "CRL".to_owned(),
+        origin: None,
+        receipt_no: None,
+        bytes: input.bytes,
+        state: String::new(),
+        code: None,
+        rows_read: 0,
+        rows_accepted: 0,
+        rows_rejected: 0,
+        rows_duplicate: 0,
+        landing,
+        landed_at: stage.recorded_at().to_string(),
+    }
 }
 
 /// A CRL's result, its landing, its counts.
-fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: Option<&'static str>) -> Result<()> {
-    let code = one.code.or_else(|| refused.then_some(whole.unwrap_or("400112")));
+fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Whole) -> Result<()> {
     let sha256 = one.input.sha256.clone();
-    if let Some(code) = code {
-        stage.reject(&sha256, code, "error", 1);
+    let mut causes = one.causes.clone();
+    if causes.is_empty() && refused {
+        // The set's own fault if it has one, else that of another file.
+        causes = whole.causes.clone();
+        if causes.is_empty() {
+            let missing = whole.missing.first().map(|point| Cause::new("400106", format!("配布点 {point}")));
+            causes.push(missing.unwrap_or_else(|| Cause::new("400112", "")));
+        }
     }
+    for cause in &causes {
+        stage.reject(&sha256, &cause.code, "error", 1);
+    }
+    let mut findings: Vec<Finding> = causes.iter().map(|c| Finding::of(&c.code).because(&c.detail)).collect();
     let header = one.header.as_ref();
-    let mut odd = None;
     for (code, count) in header.into_iter().flat_map(|h| h.oddities.counts()) {
-        odd = odd.or(Some(code));
+        if findings.is_empty() {
+            findings.push(Finding::of(code));
+        }
         stage.reject(&sha256, code, "warning", i64::try_from(count).unwrap_or(i64::MAX));
     }
-    let result = outbox::whole_file(Encoding::Cp932, None, None, code.or(odd).unwrap_or("000000"));
+    let result = outbox::whole_file(Encoding::Cp932, None, None, &findings);
     stage.outbox(&outbox::result_path(Some("crl"), &one.input), &result)?;
     let landing = match one.landed.take() {
         Some(landed) => Some(stage.landed(&one.input, landed)),
         None => Some(stage.land(&one.input)?),
     };
+    let taken = causes.is_empty();
+    let row = input_row(stage, &one.input, landing);
     stage.inputs.push(InputRow {
-        sha256,
-        name: one.input.name.clone(),
-        kind: "CRL".to_owned(),
         origin: header.map(|h| h.distribution_point.clone()),
-        receipt_no: None,
-        bytes: one.input.bytes,
-        state: if code.is_none() { "accepted" } else { "refused" }.to_owned(),
-        code: code.map(str::to_owned),
+        state: if taken { "accepted" } else { "refused" }.to_owned(),
+        code: causes.first().map(|cause| cause.code.clone()),
         rows_read: one.rows,
-        rows_accepted: if code.is_none() { one.rows } else { 0 },
-        rows_rejected: if code.is_none() { 0 } else { one.rows },
-        rows_duplicate: 0,
-        landing,
-        landed_at: stage.recorded_at().to_string(),
+        rows_accepted: if taken { one.rows } else { 0 },
+        rows_rejected: if taken { 0 } else { one.rows },
+        ..row
     });
     Ok(())
 }
 
+/// What a set will be once it is in force.
+struct Taken {
+    names: Names,
+    /// Night of the set before tonight's.
+    last_seen: Option<NaiveDate>,
+    earlier: Option<String>,
+    /// Tonight had a set already.
+    again: bool,
+}
+
+impl Taken {
+    fn of(stage: &Stage<'_>, read: &[Read], issuers: Vec<String>) -> Result<Self> {
+        let ledger = &stage.store.ledger;
+        let in_force = ledger.fact("crl", "in_force")?;
+        // A second set of one night replaces the first: the one before is that of an earlier night.
+        let again = in_force.as_ref() == Some(&stage.date.to_string());
+        let earlier = if again { ledger.fact("crl", "in_force_before")? } else { in_force };
+        let last_seen = earlier.as_deref().and_then(|date| date.parse().ok());
+        let headers = read.iter().filter_map(|one| one.header.as_ref());
+        let points = headers.map(|h| (h.distribution_point.clone(), h.crl_number.clone())).collect();
+        Ok(Self { names: Names { issuers, points }, last_seen, earlier, again })
+    }
+}
+
 /// Makes a good set the one in force.
-fn commit(
-    stage: &mut Stage<'_>,
-    read: Vec<Read>,
-    sorter: Sorter<'_>,
-    issuers: Vec<String>,
+fn commit<'s>(
+    stage: &mut Stage<'s>,
+    read: &[Read],
+    taken: &Taken,
+    merged: Merged<'s, '_>,
     before: &BTreeMap<String, Point>,
 ) -> Result<()> {
-    let ledger = &stage.store.ledger;
     let date = stage.date.to_string();
-    let in_force = ledger.fact("crl", "in_force")?;
-    // A second set of one night replaces the first: the one before is that of an earlier night.
-    let again = in_force.as_ref() == Some(&date);
-    let earlier = if again { ledger.fact("crl", "in_force_before")? } else { in_force };
-    let last_seen = earlier.as_deref().and_then(|date| date.parse().ok());
-    let mut points = Vec::new();
     let mut gone: BTreeSet<&String> = before.keys().collect();
-    for one in &read {
-        let Some(header) = &one.header else { continue };
+    for header in read.iter().filter_map(|one| one.header.as_ref()) {
         let point = Point::of(header);
         gone.remove(&header.distribution_point);
         if before.get(&header.distribution_point) != Some(&point) {
             stage.fact("crl_point", &header.distribution_point, serde_json::to_string(&point)?);
         }
-        points.push((header.distribution_point.clone(), header.crl_number.clone()));
     }
     // Points that the operator let go.
     for point in gone {
         stage.fact("crl_point", point, "");
     }
-    let written = listing::write(stage, sorter.finish()?, &Names { issuers, points }, last_seen, again)?;
+    let written = merged.finish(stage)?;
     for (point, count) in &written.duplicates {
         let sha256 = read.get(*point).map(|r| r.input.sha256.clone()).unwrap_or_default();
         let count = i64::try_from(*count).unwrap_or(i64::MAX);
         stage.reject(&sha256, Oddity::Duplicate.code(), "warning", count);
     }
-    stage.fact("crl_changes", &format!("{date}#{:06}", stage.set_id), serde_json::to_string(&written.changes)?);
-    stage.fact("crl", "in_force_before", earlier.unwrap_or_default());
+    let set_id = stage.set_id;
+    let ends = read.iter().filter_map(|one| one.header.as_ref()).map(|h| h.next_update).min();
+    stage.fact("crl_next_update", &format!("{set_id:06}"), ends.map(|end| end.to_string()).unwrap_or_default());
+    stage.fact("crl_changes", &format!("{date}#{set_id:06}"), serde_json::to_string(&written.changes)?);
+    stage.fact("crl", "in_force_before", taken.earlier.clone().unwrap_or_default());
     stage.fact("crl", "in_force", date);
     stage.fact("crl", "stale", "0");
     Ok(())

@@ -1,6 +1,6 @@
 //! One subscriber operation onto the state of one member (answers.md, Files in: SUB).
 
-use super::image::State;
+use super::image::{Mover, State};
 
 /// Current state of one member: its own and its coverages' by 資格通番, ascending.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,6 +70,8 @@ pub enum Applied {
 pub struct Change {
     pub operation: Operation,
     pub link_no: i64,
+    /// The record itself, as the one that moves what it moves.
+    pub by: Mover,
     /// Image of the member; none for a deletion.
     pub member: Option<State>,
     /// 資格通番, and the coverage's image unless it is to be deleted.
@@ -98,9 +100,9 @@ pub fn apply(state: &mut MemberState, change: Change) -> Applied {
             }
             Applied::Accepted
         }
-        Operation::Relink if state.member.is_none() => Applied::NothingToChange,
+        Operation::Relink if !known => Applied::NothingToChange,
         Operation::Relink => {
-            relink(state, change.link_no);
+            relink(state, change.link_no, change.by);
             Applied::Accepted
         }
     }
@@ -124,11 +126,14 @@ fn put(state: &mut MemberState, change: Change) -> Applied {
     if let Some((seq, Some(coverage))) = change.coverage {
         state.set_coverage(seq, Some(coverage));
     }
-    relink(state, change.link_no);
+    relink(state, change.link_no, change.by);
     Applied::Accepted
 }
 
-fn relink(state: &mut MemberState, link_no: i64) {
+fn relink(state: &mut MemberState, link_no: i64, by: Mover) {
     let coverages = state.coverages.iter_mut().map(|(_, coverage)| coverage);
-    state.member.iter_mut().chain(coverages).for_each(|own| own.link_no = link_no);
+    for own in state.member.iter_mut().chain(coverages).filter(|own| own.link_no != link_no) {
+        own.link_no = link_no;
+        own.moved = Some(by);
+    }
 }

@@ -65,7 +65,19 @@ pub struct State {
     /// Milliseconds; `None` = blank.
     pub updated_at: Option<i64>,
     pub source_record: i64,
+    /// The record that gave it another person since: its row begins with that one.
+    pub moved: Option<Mover>,
     pub body: Body,
+}
+
+/// A record that changes who the person behind a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mover {
+    /// Which of the insurer's files of the night.
+    pub file: usize,
+    pub record: i64,
+    /// Milliseconds.
+    pub updated_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -159,14 +171,17 @@ impl Target {
         })
     }
 
-    /// A row of the lake with another person, open from a moment on.
-    pub fn stored_again(&self, row: &Row, state: &State, recorded_from: i64) -> Row {
+    /// A row of the lake with another person, open from a moment on; `source_file` is that of the record that moved it.
+    pub fn stored_again(&self, row: &Row, state: &State, recorded_from: i64, source_file: &str) -> Row {
         let mut row = row.clone();
         for (cell, slot) in row.iter_mut().zip(&self.slots) {
-            match slot {
-                Slot::LinkNo => *cell = Cell::Int(state.link_no),
-                Slot::RecordedFrom => *cell = Cell::Timestamp(recorded_from),
-                Slot::RecordedTo => *cell = Cell::Null,
+            match (slot, state.moved) {
+                (Slot::LinkNo, _) => *cell = Cell::Int(state.link_no),
+                (Slot::RecordedFrom, _) => *cell = Cell::Timestamp(recorded_from),
+                (Slot::RecordedTo, _) => *cell = Cell::Null,
+                (Slot::SourceFile, Some(_)) => *cell = Cell::text(source_file),
+                (Slot::SourceRecord, Some(mover)) => *cell = Cell::Int(mover.record),
+                (Slot::UpdatedAt, Some(mover)) => *cell = mover.updated_at.map_or(Cell::Null, Cell::Timestamp),
                 _ => {}
             }
         }
@@ -181,7 +196,7 @@ impl Target {
             _ => None,
         };
         let (link_no, image, source_record) = (int("link_no"), int("image"), int("source_record"));
-        State { link_no, image, updated_at, source_record, body: Body::Stored(Box::new(row)) }
+        State { link_no, image, updated_at, source_record, moved: None, body: Body::Stored(Box::new(row)) }
     }
 }
 

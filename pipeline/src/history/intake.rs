@@ -2,16 +2,17 @@
 //! known. Its result rows come out in file order (formats.md §2).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use shikaku_schemas::layout::Layout;
 use shikaku_schemas::messages::{FieldRule, Severity};
 
 use super::apply::{Change, Operation};
 use super::gaiji::Gaiji;
-use super::image::{Body, Packer, State, Target};
+use super::image::{Body, Mover, Packer, State, Target};
 use super::known::MemberNo;
 use crate::check::between::Between;
-use crate::check::field::Checker;
+use crate::check::field::{Checker, MY_NUMBER};
 use crate::check::{self, Context, Finding, Value};
 use crate::delimited::{Checked, Outcome};
 use crate::error::Result;
@@ -35,6 +36,8 @@ pub struct File {
     pub source: String,
     /// Members that its records name; whether one of them was accepted.
     pub members: BTreeMap<MemberNo, bool>,
+    /// Bytes of fields that look like a 個人番号: they land without their digits.
+    pub blank: Vec<Range<u64>>,
 }
 
 /// What the files of one insurer are read by.
@@ -108,6 +111,7 @@ impl<'a> Intake<'a> {
         let mut gaiji = Gaiji::new(layout);
         let mut arena = Vec::new();
         let mut members = BTreeMap::new();
+        let mut blank = Vec::new();
         let mut result = ResultFile::new(checked.answer, checked.header.as_ref());
         let mut seen = BTreeSet::new();
         let mut lines = DataLines::open(&checked.input, layout)?;
@@ -122,7 +126,13 @@ impl<'a> Intake<'a> {
             if values[at.record_no].number().is_some_and(|number| !seen.insert(number)) {
                 findings.push(Finding::field(layout, at.record_no, FieldRule::Unique));
             }
-            self.check_master(&at, &values, created.date(), &mut findings);
+            // 削除 and 紐付訂正 take back or move what is there, whatever the master says of its insurer by now.
+            if !Operation::of(values[at.operation].text()).is_some_and(Operation::repeats_rows) {
+                self.check_master(&at, &values, created.date(), &mut findings);
+            }
+            if findings.iter().any(|f| f.message.code == MY_NUMBER) {
+                blank.extend(checker.my_numbers(&record, 1));
+            }
             if findings.iter().any(|f| f.rule == Some(FieldRule::Gaiji)) {
                 gaiji.count(&values);
             }
@@ -145,7 +155,8 @@ impl<'a> Intake<'a> {
         }
         outcome.result = result.finish();
         let source = checked.input.source_file();
-        Ok(File { checked, outcome, gaiji, arena, source, members })
+        blank.sort_by_key(|range: &Range<u64>| range.start);
+        Ok(File { checked, outcome, gaiji, arena, source, members, blank })
     }
 
     /// 3xxxxx: 保険者番号 in the master under this origin, and not abolished before the coverage began.
@@ -189,7 +200,7 @@ impl<'a> Intake<'a> {
             }
             let (start, end, image) = packer.pack(values, record, arena)?;
             let body = Body::Packed { file, start, end };
-            Ok(Some(State { link_no, image, updated_at, source_record, body }))
+            Ok(Some(State { link_no, image, updated_at, source_record, moved: None, body }))
         };
         let member = state(&packers[0])?;
         let coverage = match values[at.coverage_seq].number() {
@@ -197,6 +208,7 @@ impl<'a> Intake<'a> {
             None => None,
         };
         let upsert = self.scheme == MUNICIPAL;
-        Ok(Some((member_no, Change { operation, link_no, member, coverage, upsert })))
+        let by = Mover { file, record: source_record, updated_at };
+        Ok(Some((member_no, Change { operation, link_no, by, member, coverage, upsert })))
     }
 }

@@ -109,6 +109,7 @@ pub fn known(
                     image: row.image,
                     updated_at: None,
                     source_record: 0,
+                    moved: None,
                     body: Body::Unread,
                 },
             };

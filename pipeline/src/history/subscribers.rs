@@ -16,11 +16,11 @@ use super::known::{self, KnownInsurer, KnownRow, MemberNo, Wanted, WantedMembers
 use crate::delimited::{self, Checked};
 use crate::error::{Error, Result};
 use crate::inbox::Input;
-use crate::lake::history::{NightWrite, before_night, night_writes};
+use crate::lake::history::{NightWrite, night_writes};
 use crate::lake::layer;
 use crate::lake::row::{Cell, Row};
 use crate::lake::write::TableWriter;
-use crate::masters::Masters;
+use crate::masters::{DEFINITIONS_REFUSED, Masters};
 use crate::outbox;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
@@ -38,6 +38,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let inspected = delimited::inspect_all(stage.store, inputs, &["SUB"], &|origin| {
         masters.schemes.contains_key(origin).then(|| masters.definition(origin).encoding)
     })?;
+    let inspected = hold_undefined(stage, inspected)?;
     let files = delimited::admit(stage, inspected)?;
     if files.is_empty() {
         return Ok(());
@@ -98,11 +99,31 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     stage.finished_table(coverages, layer(false), b?)
 }
 
+/// While the newest `insurer_definitions.toml` stands refused, nobody knows in which encoding and by which codes an insurer
+/// sends: its files wait, unless the operator lets them go.
+fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<Vec<Checked>> {
+    if stage.store.ledger.fact("masters", DEFINITIONS_REFUSED)?.unwrap_or_default().is_empty() {
+        return Ok(inspected);
+    }
+    let released: BTreeSet<String> = stage.store.ledger.facts("released")?.into_iter().map(|(key, _)| key).collect();
+    for file in inspected.iter_mut().filter(|file| file.code.is_none()) {
+        let key = file.header.as_ref().map(|h| format!("{}/{}", h.origin, h.receipt_no));
+        if key.is_none_or(|key| !released.contains(&key)) {
+            file.code = Some("300003");
+        }
+    }
+    Ok(inspected)
+}
+
 /// Result files, landings and counts of one insurer whose rows are written.
 fn answer(stage: &mut Stage<'_>, night: Night) -> Result<()> {
     stage.outbox(&outbox::link_status_path(&night.origin, stage.date), &night.link_status)?;
     for (file, landed) in night.files.into_iter().zip(night.landed) {
         let checked = file.checked;
+        if !file.blank.is_empty() {
+            // The landing is not what was received, and the ledger says so.
+            stage.fact("blanked", &checked.input.sha256, file.blank.len().to_string());
+        }
         if let Some(report) = file.gaiji.csv(checked.answer)? {
             stage.outbox(&outbox::gaiji_path(checked.origin(), &checked.input), &report)?;
         }
@@ -213,7 +234,6 @@ enum NewRow {
 
 fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, now: i64) -> Result<Night> {
     let Work { origin, files, mut known } = work;
-    let landed = files.iter().map(|file| lander.stage(&file.input)).collect::<Result<Vec<Landed>>>()?;
     let mut states: BTreeMap<MemberNo, super::apply::MemberState> =
         known.iter().map(|(member, rows)| (*member, known::state_of(rows))).collect();
     let intake = Intake::new(&origin, masters, &targets.members, &targets.coverages);
@@ -232,6 +252,8 @@ fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, n
         })?;
         read.push(file);
     }
+    let land = |file: &File| lander.stage_blanked(&file.checked.input, &file.blank, file.checked.encoding);
+    let landed = read.iter().map(land).collect::<Result<Vec<Landed>>>()?;
     let mut status: BTreeMap<MemberNo, bool> = BTreeMap::new();
     for (member, accepted) in read.iter_mut().flat_map(|file| std::mem::take(&mut file.members)) {
         let known = states.get(&member).is_some_and(|state| state.member.is_some());
@@ -242,12 +264,14 @@ fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, n
     let mut night = Night { origin, files: read, landed, link_status, members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
         let rows = known.remove(&member).unwrap_or_default();
-        emit(&mut night.members, &targets.members, (member, 0), known::rows_of(&rows, 0), state.member, now)?;
+        let own = known::rows_of(&rows, 0);
+        emit(&mut night.members, &targets.members, (member, 0), own, state.member, (&night.files, now))?;
         let mut coverages: BTreeMap<i64, State> = state.coverages.into_iter().collect();
         let seqs: BTreeSet<i64> = rows.iter().map(|(seq, _)| *seq).chain(coverages.keys().copied()).collect();
         for seq in seqs.into_iter().filter(|seq| *seq != 0) {
             let own = known::rows_of(&rows, seq);
-            emit(&mut night.coverages, &targets.coverages, (member, seq), own, coverages.remove(&seq), now)?;
+            let last = coverages.remove(&seq);
+            emit(&mut night.coverages, &targets.coverages, (member, seq), own, last, (&night.files, now))?;
         }
     }
     Ok(night)
@@ -260,19 +284,21 @@ fn emit(
     (member, seq): (MemberNo, i64),
     rows: &[(i64, KnownRow)],
     last: Option<State>,
-    now: i64,
+    (files, now): (&[File], i64),
 ) -> Result<()> {
+    let source_of = |state: &State| {
+        let file = state.moved.and_then(|mover| files.get(mover.file));
+        file.map_or("", |file| file.source.as_str())
+    };
     let spans: Vec<(i64, Option<i64>)> = rows.iter().map(|(_, row)| (row.from, row.to)).collect();
     // A record of this run replaces what an earlier run of the same night wrote, down to its source: the night's rows must
     // not tell how many runs it had.
     let is_last = |index: usize| {
-        let of_this_run = |last: &State| rows[index].1.from == now && matches!(last.body, Body::Packed { .. });
+        let of_this_run = |last: &State| {
+            let by_record = matches!(last.body, Body::Packed { .. }) || last.moved.is_some();
+            rows[index].1.from == now && by_record
+        };
         last.as_ref().is_some_and(|last| rows[index].1.state.same(last) && !of_this_run(last))
-    };
-    // The state before the night, if it had the same contents.
-    let same_before = |last: &State| {
-        let before = &rows[before_night(&spans, now)?].1.state;
-        (before.image == last.image && before.body != Body::Unread).then_some(before)
     };
     let unread = || Error::failed("a row that must be written again was not read; report this");
     for write in night_writes(&spans, last.as_ref().map(|_| &is_last), now) {
@@ -284,9 +310,8 @@ fn emit(
                 NewRow::Whole(row)
             }
             (NightWrite::New, Some(State { body: Body::Unread, .. })) => return Err(unread()),
-            // The same contents under another person keep where they came from, however the night was cut into runs.
-            (NightWrite::New, Some(state)) => match &same_before(state).unwrap_or(state).body {
-                Body::Stored(row) => NewRow::Whole(target.stored_again(row, state, now)),
+            (NightWrite::New, Some(state)) => match &state.body {
+                Body::Stored(row) => NewRow::Whole(target.stored_again(row, state, now, source_of(state))),
                 _ => NewRow::State(state.clone()),
             },
             (NightWrite::New, None) => continue,
@@ -303,7 +328,13 @@ fn write(night: &Night, rows: &[Write], target: &Target, writer: &mut TableWrite
             NewRow::Whole(row) => writer.push(row)?,
             NewRow::State(state) => {
                 let Body::Packed { file, start, end } = state.body else { continue };
-                let file = &night.files[file];
+                let packed = &night.files[file].arena[start..end];
+                // A row begins with the record that moved it, if that came after its contents.
+                let mut state = state.clone();
+                let mut source = file;
+                if let Some(mover) = state.moved {
+                    (source, state.source_record, state.updated_at) = (mover.file, mover.record, mover.updated_at);
+                }
                 member_no.clear();
                 std::fmt::Write::write_fmt(&mut member_no, format_args!("{:016}", write.member)).ok();
                 let frame = Frame {
@@ -311,9 +342,9 @@ fn write(night: &Night, rows: &[Write], target: &Target, writer: &mut TableWrite
                     member_no: &member_no,
                     coverage_seq: write.seq,
                     recorded_from: now,
-                    source_file: &file.source,
+                    source_file: &night.files[source].source,
                 };
-                writer.push_cells(target.cells(state, &file.arena[start..end], frame))?;
+                writer.push_cells(target.cells(&state, packed, frame))?;
             }
         }
     }

@@ -1,10 +1,13 @@
 //! State of a certificate at a moment, as the online side would have judged it: from the link, from the CRL set in force, and
 //! from the entry in it, each with where it came from.
 
+use std::collections::BTreeMap;
+
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use serde::Serialize;
 use shikaku_schemas::tables;
 
+use crate::crl::ca::Ca;
 use crate::error::Result;
 use crate::lake::history::Columns;
 use crate::lake::lookup;
@@ -14,6 +17,8 @@ use crate::ledger::Ledger;
 use crate::text::normal;
 use crate::time::BusinessDate;
 
+/// Issuer of serials while no CA is configured.
+const UNKNOWN_ISSUER: &str = "-";
 /// reasonCode certificateHold: the only one that can be lifted.
 const HOLD: &str = "6";
 
@@ -62,6 +67,8 @@ pub struct SetFact {
     pub run_id: String,
     /// It was older than the last morning's: that set was refused or did not come.
     pub stale: bool,
+    /// A list of it had passed its nextUpdate.
+    pub expired: bool,
 }
 
 /// What it said of the serial.
@@ -88,20 +95,35 @@ pub struct Certificate {
 /// A published CRL set: number, run, business date.
 pub type PublishedSet = (i64, String, NaiveDate);
 
-/// State of a certificate as known just before a moment.
-pub fn state(reader: &Reader, ledger: &Ledger, serial: &str, at: NaiveDateTime) -> Result<Certificate> {
+/// State of a certificate as known just before a moment. `cas` tell which issuers are one CA.
+pub fn state(reader: &Reader, ledger: &Ledger, cas: &[Ca], serial: &str, at: NaiveDateTime) -> Result<Certificate> {
     let serial = normal::serial(serial).unwrap_or_default();
-    let link = newest(reader, "serial_link", &serial, at)?.map(|row| link_fact(&row));
+    let linked = newest(reader, "serial_link", &serial, at, &|_| true)?;
+    let link = linked.as_ref().map(link_fact);
+    let issuer = linked.as_ref().and_then(|row| row[0].as_text()).filter(|issuer| *issuer != UNKNOWN_ISSUER);
     let sets = ledger.sets_of("revocation")?;
+    let ends: BTreeMap<i64, NaiveDateTime> = ledger
+        .facts("crl_next_update")?
+        .into_iter()
+        .filter_map(|(set, end)| Some((set.parse().ok()?, end.parse().ok()?)))
+        .collect();
     let known = |set: &&PublishedSet| BusinessDate(set.2).recorded_at() < at;
     let crl = sets.iter().rev().find(known).map(|(set_id, run_id, business_date)| {
         // The night whose evening lies last before the moment should have brought a set.
         let last = at - TimeDelta::milliseconds(1);
         let evening = BusinessDate(last.date());
         let due = if evening.recorded_at() < at { evening.0 } else { crate::time::add_days(evening.0, -1) };
-        SetFact { business_date: *business_date, set_id: *set_id, run_id: run_id.clone(), stale: *business_date < due }
+        SetFact {
+            business_date: *business_date,
+            set_id: *set_id,
+            run_id: run_id.clone(),
+            stale: *business_date < due,
+            expired: ends.get(set_id).is_some_and(|end| *end < at),
+        }
     });
-    let entry = newest(reader, "revocation_history", &serial, at)?.and_then(|row| entry_fact(&row));
+    // Two CAs may give one serial to different certificates: an entry counts if its CA is that of the link.
+    let counts = |own: &str| issuer.is_none_or(|issuer| issuer == own || is_one_ca(cas, issuer, own));
+    let entry = newest(reader, "revocation_history", &serial, at, &counts)?.and_then(|row| entry_fact(&row));
     let validity = match (&crl, &entry) {
         (None, _) => Validity::Unverifiable,
         (Some(_), None) => Validity::Valid,
@@ -112,12 +134,25 @@ pub fn state(reader: &Reader, ledger: &Ledger, serial: &str, at: NaiveDateTime) 
 }
 
 /// The row of a serial that was known; of several CAs' (a key rollover) one that still lists it, the last by key.
-fn newest(reader: &Reader, table: &str, serial: &str, at: NaiveDateTime) -> Result<Option<Row>> {
+fn newest(
+    reader: &Reader,
+    table: &str,
+    serial: &str,
+    at: NaiveDateTime,
+    of_issuer: &dyn Fn(&str) -> bool,
+) -> Result<Option<Row>> {
     let table = tables::of(table);
     let columns = Columns::of(table);
     let rows = lookup::rows_with(reader, table, "serial", &[serial])?;
-    let known = rows.into_iter().filter(|row| columns.known_before(row, at));
+    let own = |row: &Row| columns.known_before(row, at) && row[0].as_text().is_some_and(of_issuer);
+    let known = rows.into_iter().filter(own);
     Ok(known.max_by_key(|row| table.index("last_seen").is_some_and(|seen| row[seen].as_date().is_none())))
+}
+
+/// Whether two keys are those of one CA, before and after a key rollover: certificates of one name.
+fn is_one_ca(cas: &[Ca], a: &str, b: &str) -> bool {
+    let name = |key_id: &str| cas.iter().find(|ca| ca.key_id == key_id).map(|ca| &ca.subject);
+    name(a).is_some_and(|a| name(b) == Some(a))
 }
 
 fn link_fact(row: &Row) -> LinkFact {

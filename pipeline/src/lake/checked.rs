@@ -6,10 +6,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek as _, SeekFrom};
+use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
 use sha2::{Digest as _, Sha256};
 
 use super::PartRef;
@@ -47,8 +50,67 @@ struct Known {
 
 /// A part that is what the ledger says.
 pub struct CheckedPart {
-    pub file: File,
+    pub source: Source,
     pub sealed: bool,
+}
+
+impl CheckedPart {
+    /// Without its handle: it is opened for each page, and compared each time. For merges of more parts than a process may
+    /// hold open.
+    pub fn closed(self) -> Self {
+        let Source { path, stamp, .. } = self.source;
+        Self { source: Source { path, stamp, file: None }, ..self }
+    }
+}
+
+/// Bytes of a part for Parquet's reader.
+pub struct Source {
+    path: PathBuf,
+    stamp: Stamp,
+    /// `None` = opened anew for each page.
+    file: Option<File>,
+}
+
+impl Source {
+    fn at(&self, start: u64) -> parquet::errors::Result<File> {
+        let trouble = |e: std::io::Error| ParquetError::External(Box::new(e));
+        let mut file = match &self.file {
+            Some(file) => file.try_clone().map_err(trouble)?,
+            None => {
+                let file = File::open(&self.path).map_err(trouble)?;
+                if Stamp::of(&file).map_err(trouble)? != self.stamp {
+                    return Err(ParquetError::General("the file changed while it was read".to_owned()));
+                }
+                file
+            }
+        };
+        file.seek(SeekFrom::Start(start)).map_err(trouble)?;
+        Ok(file)
+    }
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.stamp.bytes
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<File>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(BufReader::new(self.at(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let mut bytes = Vec::with_capacity(length);
+        let wanted = u64::try_from(length).unwrap_or(u64::MAX);
+        let read = self.at(start)?.take(wanted).read_to_end(&mut bytes);
+        if read.map_err(|e| ParquetError::External(Box::new(e)))? != length {
+            return Err(ParquetError::EOF("a part ends too early".to_owned()));
+        }
+        Ok(bytes.into())
+    }
 }
 
 impl Checks {
@@ -60,6 +122,19 @@ impl Checks {
     /// Opens a part of which Bloom filters are read too.
     pub fn open_whole(&self, lake: &Path, part: &PartRef) -> Result<CheckedPart> {
         self.open_to(lake, part, Seen::Whole)
+    }
+
+    /// Compares size and footer of a part, and nothing more.
+    pub fn look(&self, lake: &Path, part: &PartRef) -> Result<()> {
+        let path = lake.join(&part.path);
+        let mut file = File::open(&path).map_err(|e| missing(e, &path))?;
+        let bytes = file.metadata().at(&path)?.len();
+        let footer = footer_of(&mut file, bytes).at(&path)?.map(|footer| footer.sha256);
+        let same = u64::try_from(part.bytes).ok() == Some(bytes) && (part.footer.is_none() || part.footer == footer);
+        match same || lake.join(ROTATION).exists() {
+            true => Ok(()),
+            false => Err(Error::integrity(format!("lake/{}: is not the file that was published", part.path))),
+        }
     }
 
     fn open_to(&self, lake: &Path, part: &PartRef, wanted: Seen) -> Result<CheckedPart> {
@@ -80,7 +155,7 @@ impl Checks {
         let stamp = Stamp::of(&file).at(&path)?;
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&path).copied();
         if let Some(Known { sealed, .. }) = known.filter(|known| known.stamp == stamp && known.seen >= wanted) {
-            return Ok(CheckedPart { file, sealed });
+            return Ok(CheckedPart { source: Source { path, stamp, file: Some(file) }, sealed });
         }
         let changed = || Error::integrity(format!("lake/{}: is not the file that was published", part.path));
         let footer = footer_of(&mut file, stamp.bytes).at(&path)?.ok_or_else(changed)?;
@@ -103,7 +178,7 @@ impl Checks {
         let known = Known { stamp, seen, sealed: footer.sealed };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), known);
         file.seek(SeekFrom::Start(0)).at(&path)?;
-        Ok(CheckedPart { file, sealed: footer.sealed })
+        Ok(CheckedPart { source: Source { path, stamp, file: Some(file) }, sealed: footer.sealed })
     }
 }
 

@@ -62,7 +62,9 @@ pub struct HistoryScan {
 impl HistoryScan {
     pub fn new(reader: &Reader, table: &'static Table, prune: Option<&Prune<'_>>) -> Result<Self> {
         let mut streams: Vec<Box<dyn Iterator<Item = Result<Row>>>> = Vec::new();
-        for generation in reader.snapshot.current(table) {
+        let generations = reader.snapshot.current(table);
+        let reader = reader.for_merge_of(generations.len());
+        for generation in generations {
             streams.push(Box::new(reader.rows(table, generation, prune)?));
         }
         Self::over(table, streams)

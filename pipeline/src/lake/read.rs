@@ -1,6 +1,5 @@
 //! Reading Parquet parts back through the same layer, sealed or not.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,13 +14,15 @@ use parquet::errors::ParquetError;
 use rayon::prelude::*;
 use shikaku_schemas::tables::Table;
 
-use super::checked::{CheckedPart, Checks};
+use super::checked::{CheckedPart, Checks, Source};
 use super::row::{CellRef, Row, arrow_schema, from_batch};
 use super::{Generation, PartRef, Snapshot};
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
 
 const BATCH: usize = 1 << 13;
+/// Most parts that a merge holds open: far below what any machine allows a process.
+const MOST_OPEN: usize = 32;
 
 struct Retriever(Arc<Keys>);
 
@@ -37,6 +38,8 @@ pub struct Reader {
     pub snapshot: Snapshot,
     keys: Option<Arc<Keys>>,
     checks: Checks,
+    /// Parts are opened for each page and not held: for merges of many.
+    closed: bool,
 }
 
 /// Row groups are skipped when none of the wanted values lies between a column's least and greatest value.
@@ -48,7 +51,7 @@ pub struct Prune<'a> {
 
 impl Reader {
     pub fn new(snapshot: Snapshot, keys: Option<Arc<Keys>>, checks: Checks) -> Self {
-        Self { snapshot, keys, checks }
+        Self { snapshot, keys, checks, closed: false }
     }
 
     /// All rows of a generation, in order.
@@ -121,14 +124,29 @@ impl Reader {
         Ok(self.path(part))
     }
 
+    /// Whether a part is there, of its size and with its footer; its pages are compared when they are read.
+    pub fn check_footer(&self, part: &PartRef) -> Result<()> {
+        self.checks.look(self.snapshot.root(), part)
+    }
+
+    /// The same for a merge of that many parts at once.
+    pub fn for_merge_of(&self, parts: usize) -> Self {
+        Self { closed: parts > MOST_OPEN, ..self.clone() }
+    }
+
+    fn part(&self, part: &PartRef) -> Result<CheckedPart> {
+        let opened = self.checks.open(self.snapshot.root(), part)?;
+        Ok(if self.closed { opened.closed() } else { opened })
+    }
+
     fn path(&self, part: &PartRef) -> PathBuf {
         self.snapshot.root().join(&part.path)
     }
 
     /// Opens a part, which is what was published; its footer.
-    fn metadata(&self, table: &Table, part: &PartRef) -> Result<(ArrowReaderMetadata, File)> {
+    fn metadata(&self, table: &Table, part: &PartRef) -> Result<(ArrowReaderMetadata, Source)> {
         let path = self.path(part);
-        let CheckedPart { file, sealed } = self.checks.open(self.snapshot.root(), part)?;
+        let CheckedPart { source, sealed } = self.part(part)?;
         let mut options = ArrowReaderOptions::new();
         if sealed {
             let no_key = || Error::usage(format!("{}: is sealed, and no key file is configured", path.display()));
@@ -137,11 +155,11 @@ impl Reader {
             let properties = FileDecryptionProperties::with_key_retriever(retriever).build().at(&path)?;
             options = options.with_file_decryption_properties(properties);
         }
-        let metadata = ArrowReaderMetadata::load(&file, options).at(&path)?;
+        let metadata = ArrowReaderMetadata::load(&source, options).at(&path)?;
         if metadata.schema().fields() != arrow_schema(table).fields() {
             return Err(Error::integrity(format!("{}: columns differ from table {}", path.display(), table.name)));
         }
-        Ok((metadata, file))
+        Ok((metadata, source))
     }
 
     fn open(&self, table: &Table, part: &PartRef, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
@@ -176,7 +194,7 @@ impl Group {
     /// Some columns of the group, in the table's order; of the rows at these ascending places only, if any are given.
     pub fn read(&self, columns: Option<&[&str]>, places: Option<&[usize]>) -> Result<ParquetRecordBatchReader> {
         let path = self.reader.path(&self.part);
-        let CheckedPart { file, .. } = self.reader.checks.open(self.reader.snapshot.root(), &self.part)?;
+        let CheckedPart { source: file, .. } = self.reader.part(&self.part)?;
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_batch_size(BATCH)
             .with_row_groups(vec![self.index]);
@@ -197,7 +215,7 @@ impl Group {
 impl Group {
     /// By the Bloom filter of the column, where there is one that can be read.
     pub fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> Result<bool> {
-        let CheckedPart { file, .. } = self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
+        let CheckedPart { source: file, .. } = self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         Ok(match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
             (Ok(Some(filter)), CellRef::Text(text)) => filter.check(&text),
@@ -251,7 +269,7 @@ pub fn named<'b, T: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Resu
 }
 
 fn wanted_groups(
-    builder: &ParquetRecordBatchReaderBuilder<File>,
+    builder: &ParquetRecordBatchReaderBuilder<Source>,
     prune: &Prune<'_>,
 ) -> parquet::errors::Result<Vec<usize>> {
     let metadata = builder.metadata();

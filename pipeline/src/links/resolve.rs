@@ -151,6 +151,8 @@ pub struct Links {
     pub made: Vec<Made>,
     /// 処理通番 that were converted; they go at the end of the run.
     used: BTreeSet<String>,
+    /// What waited and turned out to conflict when a later record asked for the same.
+    late: Vec<(Pending, &'static str)>,
 }
 
 impl Links {
@@ -261,6 +263,10 @@ impl Links {
         if self.pending.contains_key(&("LNKU", new.to_owned(), old.to_owned())) {
             return Verdict::Known;
         }
+        // What waits for the old serial was accepted first, and holds.
+        if self.states.contains_key(old) {
+            self.settle_waiting(old, new);
+        }
         let Some(before) = self.states.get(old).cloned() else {
             if self.waits_in_a_circle(new, old) {
                 return Verdict::Conflict("300204");
@@ -298,6 +304,17 @@ impl Links {
         self.person(new, before.link_no, source, "LNKU");
         self.touched.insert(old.to_owned());
         Verdict::Done
+    }
+
+    /// Reissues of a serial that is known by now are carried out before another one of it is looked at.
+    fn settle_waiting(&mut self, old: &str, but: &str) {
+        let own = |key: &&PendingKey| key.0 == "LNKU" && key.1 != but;
+        while let Some(key) = self.waiting.get(old).into_iter().flatten().find(own).cloned() {
+            let Some(pending) = self.take_waiting(&key) else { break };
+            if let Verdict::Conflict(code) = self.reissue(&pending.serial, old, pending.source.clone()) {
+                self.late.push((pending, code));
+            }
+        }
     }
 
     fn wait(&mut self, pending: Pending) -> Verdict {
@@ -362,9 +379,12 @@ impl Links {
                 ready.extend(next.filter(|key| key.0 == "LNKU").cloned());
             }
             if let Verdict::Conflict(code) = verdict {
+                // Nothing will ask for its 処理通番 any more.
+                self.used.extend(pending.request_no.clone());
                 conflicts.push((pending, code));
             }
         }
+        conflicts.append(&mut self.late);
         for request in std::mem::take(&mut self.used) {
             self.requests.remove(&request);
         }

@@ -50,8 +50,12 @@ pub struct Inspected {
     pub encoding: Encoding,
     /// Encoding that the origin is answered in.
     pub answer: Encoding,
+    /// 提出元, if it is registered: it can be named and answered even if the rest of the header cannot be read.
+    pub origin: Option<String>,
     /// D lines seen.
     pub rows: u64,
+    /// Line on which the guard found what looks like a 個人番号.
+    pub line: Option<u64>,
     /// `None` = the file may be read; else the code of its rejection.
     pub code: Option<&'static str>,
 }
@@ -61,9 +65,9 @@ pub struct Inspected {
 pub fn inspect(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Result<Inspected> {
     let (mut seen, unseen_from) = inspect_by_layout(file, accepts)?;
     if let Some(from) = unseen_from.filter(|_| seen.code != Some("900001"))
-        && my_number::found_in_file(file, from)?
+        && let Some(line) = my_number::found_in_file(file, from)?
     {
-        seen.code = Some("900001");
+        (seen.code, seen.line) = (Some("900001"), Some(line));
     }
     Ok(seen)
 }
@@ -79,24 +83,39 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
         registered: false,
         encoding: Encoding::Cp932,
         answer: Encoding::Cp932,
+        origin: None,
         rows: 0,
+        line: None,
         code: None,
     };
+    let registered = |origin: &str| (accepts.encoding_of)(origin).filter(|_| may_come_from(accepts.kinds, origin));
     let head = match lines.head() {
         Ok(head) => head,
         Err(Unreadable::Io(error)) => return Err(error).at(path),
+        Err(Unreadable::Head(Some(origin))) => {
+            if let Some(answer) = registered(&origin) {
+                (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
+                seen.origin = Some(origin);
+            }
+            return Ok((Inspected { code: Some("400001"), ..seen }, Some(0)));
+        }
         Err(Unreadable::Encoding) => return Ok((Inspected { code: Some("400006"), ..seen }, Some(0))),
         Err(_) => return Ok((Inspected { code: Some("400001"), ..seen }, Some(0))),
     };
-    if let Some(answer) = (accepts.encoding_of)(&head.origin).filter(|_| may_come_from(accepts.kinds, &head.origin)) {
+    if let Some(answer) = registered(&head.origin) {
         (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
+        seen.origin = Some(head.origin.clone());
     }
     seen.header = head.whole();
     if [&head.kind, &head.version, &head.origin].into_iter().any(|text| my_number::found_in(text)) {
-        return Ok((Inspected { header: None, code: Some("900001"), ..seen }, Some(0)));
+        return Ok((Inspected { header: None, origin: None, line: Some(1), code: Some("900001"), ..seen }, Some(0)));
     }
     let known = layout::find(&head.kind, &head.version).filter(|l| accepts.kinds.contains(&l.kind.as_str()));
     let Some(layout) = known else { return Ok((Inspected { code: Some("400004"), ..seen }, Some(0))) };
+    // Of the kinds that a job takes each has its own origin.
+    if !may_come_from(&[layout.kind.as_str()], &head.origin) {
+        (seen.registered, seen.origin) = (false, None);
+    }
     let (bom, declared) = lines.encoding();
     seen.encoding = match (declared, layout.encoding.as_deref()) {
         (Some(declared), _) => declared,
@@ -121,7 +140,8 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
             Ok(true) => {
                 let record = lines.current();
                 if holds_my_number(layout, seen.encoding, &record, body.trailer.is_some()) {
-                    return Ok((Inspected { code: Some("900001"), rows: body.rows, ..seen }, Some(0)));
+                    let line = Some(record.line);
+                    return Ok((Inspected { code: Some("900001"), line, rows: body.rows, ..seen }, Some(0)));
                 }
                 body.take(&record, seen.encoding);
             }
@@ -129,10 +149,10 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
             Err(Unreadable::Io(error)) => return Err(error).at(path),
             Err(Unreadable::Malformed { byte, .. }) => {
                 body.broken = true;
-                unseen_from = Some(byte);
+                unseen_from = Some(lines.looked_to().unwrap_or(byte));
                 break;
             }
-            Err(Unreadable::Encoding) => {
+            Err(Unreadable::Encoding | Unreadable::Head(_)) => {
                 body.broken = true;
                 unseen_from = Some(0);
                 break;
@@ -238,6 +258,14 @@ impl Head {
         Some(Self { kind, version, origin, numbers, undecodable })
     }
 
+    /// The origin of a line that is no header otherwise.
+    fn origin_of(record: &RawRecord<'_>) -> Option<String> {
+        let bytes = record.field(3);
+        let plain = record.field(0) == b"H" && !bytes.is_empty() && bytes.len() <= 16;
+        let origin = String::from_utf8_lossy(bytes).into_owned();
+        (plain && bytes.iter().all(u8::is_ascii_alphanumeric) && !my_number::found_in(&origin)).then_some(origin)
+    }
+
     fn whole(&self) -> Option<Header> {
         let (receipt_no, created, count) = self.numbers?;
         let (kind, version, origin) = (self.kind.clone(), self.version.clone(), self.origin.clone());
@@ -280,6 +308,8 @@ fn holds_my_number(layout: &Layout, encoding: Encoding, record: &RawRecord<'_>, 
 /// Why a file cannot be read on.
 enum Unreadable {
     Io(std::io::Error),
+    /// The header names an origin, perhaps, and is otherwise no header.
+    Head(Option<String>),
     Encoding,
     /// Where; byte 0 when only the line is known.
     Malformed {
@@ -330,15 +360,18 @@ impl Lines {
 
     /// Reads the header; to be called first.
     fn head(&mut self) -> std::result::Result<Head, Unreadable> {
-        let head = match self {
-            Self::Csv { records, .. } => records.next_record()?.and_then(|record| Head::parse(&record)),
+        match self {
+            Self::Csv { records, .. } => match records.next_record()? {
+                Some(record) => Head::parse(&record).ok_or_else(|| Unreadable::Head(Head::origin_of(&record))),
+                None => Err(Unreadable::Head(None)),
+            },
             Self::Xml { records, bom, encoding } => {
                 let header = records.header()?;
                 (*bom, *encoding) = (header.bom, header.encoding);
-                Head::parse(&header.record())
+                let record = header.record();
+                Head::parse(&record).ok_or_else(|| Unreadable::Head(Head::origin_of(&record)))
             }
-        };
-        head.ok_or(Unreadable::Malformed { line: 1, byte: 0 })
+        }
     }
 
     /// Whether there is a byte order mark, and the encoding that the file itself declares.
@@ -355,6 +388,14 @@ impl Lines {
 
     fn is_suspicious(&self) -> bool {
         matches!(self, Self::Xml { records, .. } if records.suspicious)
+    }
+
+    /// Up to which byte an XML file's records were handed out whole.
+    fn looked_to(&self) -> Option<u64> {
+        match self {
+            Self::Csv { .. } => None,
+            Self::Xml { records, .. } => Some(records.looked_to()),
+        }
     }
 
     fn set_layout(&mut self, layout: &'static Layout) {
@@ -398,7 +439,9 @@ impl DataLines {
                 Ok(true) if self.lines.current().field(0) == b"D" => break,
                 Ok(true) => {}
                 Err(Unreadable::Io(error)) => return Err(error).at("input"),
-                Err(Unreadable::Encoding) => return Err(Error::failed("a file changed while it was read; run again")),
+                Err(Unreadable::Encoding | Unreadable::Head(_)) => {
+                    return Err(Error::failed("a file changed while it was read; run again"));
+                }
                 Err(Unreadable::Malformed { line, .. }) => {
                     return Err(Error::failed(format!("line {line} changed while it was read; run again")));
                 }

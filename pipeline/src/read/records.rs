@@ -1,6 +1,7 @@
 //! RFC 4180 records over any reader, with line and byte of each record and a bound on its size.
 
 use std::io::Read;
+use std::ops::Range;
 
 use csv_core::{ReadRecordResult, Reader};
 
@@ -28,6 +29,8 @@ pub struct RawRecord<'a> {
     gap: usize,
     /// Where the fields began in the file, of a record that had quotes.
     starts: &'a [Start],
+    /// Where the values of an XML record lie in the file, of the fields from 1 on.
+    ranges: &'a [Range<u64>],
     /// Line of its first byte, from 1.
     pub line: u64,
     /// Offset of its first byte in the file.
@@ -49,7 +52,20 @@ pub struct Start {
 impl<'a> RawRecord<'a> {
     /// A record of fields that lie one after the other in `data`, each ending where `ends` says; `starts` may be empty.
     pub fn new(data: &'a [u8], ends: &'a [usize], starts: &'a [Start], line: u64, byte: u64) -> Self {
-        Self { data, ends, gap: 0, starts, line, byte, misquoted: false, misshapen: false }
+        Self { data, ends, gap: 0, starts, ranges: &[], line, byte, misquoted: false, misshapen: false }
+    }
+
+    /// The same of an XML file, whose values lie where these ranges say.
+    pub fn with_ranges(self, ranges: &'a [Range<u64>]) -> Self {
+        Self { ranges, ..self }
+    }
+
+    /// Bytes of the file that a field was written with, without quotes around it.
+    pub fn raw_range(&self, index: usize) -> Range<u64> {
+        match index.checked_sub(1).and_then(|at| self.ranges.get(at)) {
+            Some(range) => range.clone(),
+            None => self.place(index, 0).1..self.place(index, self.field(index).len()).1,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -189,6 +205,7 @@ impl<R: Read> Records<R> {
         let ends = &self.ends[..fields];
         match in_input {
             Some((from, to)) => RawRecord {
+                ranges: &[],
                 data: &self.input[from..to],
                 ends,
                 gap: 1,
@@ -199,6 +216,7 @@ impl<R: Read> Records<R> {
                 misshapen: false,
             },
             None => RawRecord {
+                ranges: &[],
                 data: &self.data[..used],
                 ends,
                 gap: 0,

@@ -214,6 +214,10 @@ impl<R: BufRead> UkeReader<R> {
                 self.next = Some(line);
                 return Ok(Some(receipt));
             }
+            // One institution a file: what follows a second IR would go out under the first one's name.
+            if line.is("IR") {
+                return Err(broken("400201", line.number));
+            }
             size += line.bytes.len();
             if size > MAX_RECEIPT {
                 return Err(broken("400003", line.number));
@@ -270,6 +274,26 @@ pub fn insurer_no(field: &[u8]) -> String {
     let text = String::from_utf8_lossy(field);
     let plain = text.trim_matches([' ', '\u{3000}']);
     format!("{plain:0>8}")
+}
+
+/// What makes a receipt unusable that is otherwise whole: a field that decides cannot be read, and nothing may be guessed in
+/// its place. Code and line. Such a receipt is rejected alone.
+pub fn fault(edition: &Edition, receipt: &Receipt) -> Option<Broken> {
+    let field = |id: &str, name: &str| -> Option<(&[u8], i64)> {
+        let position = edition.record(id)?.position(name)?;
+        receipt.first(id).map(|line| (line.field(position), line.number))
+    };
+    let first = receipt.lines.first().map_or(0, |line| line.number);
+    let (month, line) = field("RE", "service_month").unwrap_or((&[], first));
+    if Month::parse_compact(month).is_none() {
+        return Some(broken("190304", line));
+    }
+    let (kind, line) = field("RE", "kind").unwrap_or((&[], first));
+    if digits(kind, 4).is_none() {
+        return Some(broken("190203", line));
+    }
+    let (points, line) = field("HO", "points").unwrap_or((&[], first));
+    (!points.is_empty() && number(points).is_none()).then(|| broken("190506", line))
 }
 
 /// Whether a free-text field of the line holds a likely 個人番号.

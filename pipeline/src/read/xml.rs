@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
-use shikaku_schemas::layout::Layout;
+use shikaku_schemas::layout::{Guard, Layout};
 
 use super::records::{MAX_RECORD, RawRecord};
 use crate::text::cp932::Encoding;
@@ -80,8 +80,10 @@ pub struct XmlRecords<R> {
     layout: Option<&'static Layout>,
     values: Values,
     current: Current,
-    /// A comment holds a likely 個人番号: comments are no fields, but they would land with the file.
+    /// A comment, or a value behind references, holds a likely 個人番号: it is no field, but it would land with the file.
     pub suspicious: bool,
+    /// Up to which byte everything was looked at: the end of the last whole record.
+    looked_to: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,10 +102,20 @@ enum State {
 struct Values {
     bytes: Vec<u8>,
     /// By field of the layout.
-    slots: Vec<Option<Range<usize>>>,
+    slots: Vec<Option<Slot>>,
     /// Of unknown and repeated elements.
-    surplus: Vec<Range<usize>>,
+    surplus: Vec<Slot>,
+    /// The value at hand without its references: digits on both sides of one are together here.
+    joined: Vec<u8>,
+    referred: bool,
     broken: bool,
+}
+
+/// Where a value lies: in the bytes of its record, and in the file.
+#[derive(Debug, Clone, Default)]
+struct Slot {
+    bytes: Range<usize>,
+    file: Range<u64>,
 }
 
 /// The record last read, in the order of the layout.
@@ -111,6 +123,7 @@ struct Values {
 struct Current {
     data: Vec<u8>,
     ends: Vec<usize>,
+    ranges: Vec<Range<u64>>,
     place: Place,
     broken: bool,
 }
@@ -146,7 +159,14 @@ impl<R: Read> XmlRecords<R> {
             values: Values::default(),
             current: Current::default(),
             suspicious: false,
+            looked_to: 0,
         }
+    }
+
+    /// Up to which byte the records that were handed out reach. What lies behind was looked at by nobody yet, not even a
+    /// record that broke off.
+    pub fn looked_to(&self) -> u64 {
+        self.looked_to
     }
 
     /// Reads up to and with the root's start tag. To be called once, before the records.
@@ -186,8 +206,9 @@ impl<R: Read> XmlRecords<R> {
         let mut event = std::mem::take(&mut self.event);
         let read = self.read_next(&mut event);
         self.event = event;
-        if read.is_err() {
-            self.state = State::Broken;
+        match &read {
+            Err(_) => self.state = State::Broken,
+            Ok(_) => self.looked_to = self.place().byte,
         }
         read
     }
@@ -196,8 +217,8 @@ impl<R: Read> XmlRecords<R> {
     /// field, or a character that the encoding does not have makes it `misshapen`. Values that belong to no field
     /// follow as further fields, so that the 個人番号 guard sees them.
     pub fn current(&self) -> RawRecord<'_> {
-        let Current { data, ends, place, broken } = &self.current;
-        let mut record = RawRecord::new(data, ends, &[], place.line, place.byte);
+        let Current { data, ends, ranges, place, broken } = &self.current;
+        let mut record = RawRecord::new(data, ends, &[], place.line, place.byte).with_ranges(ranges);
         record.misshapen = *broken;
         record
     }
@@ -295,7 +316,7 @@ impl<R: Read> XmlRecords<R> {
     }
 
     fn begin_record(&mut self) {
-        let Values { bytes, slots, surplus, broken } = &mut self.values;
+        let Values { bytes, slots, surplus, broken, .. } = &mut self.values;
         bytes.clear();
         slots.clear();
         slots.resize(self.layout.map_or(0, |layout| layout.fields.len()), None);
@@ -312,12 +333,16 @@ impl<R: Read> XmlRecords<R> {
                     plain(&tag, place)?;
                     let index = self.field_of(&tag);
                     let start = self.values.bytes.len();
+                    let in_file = self.place().byte;
                     self.read_value(buffer, start)?;
-                    self.put(index, start, place)?;
+                    self.look_behind_references(index);
+                    let file = in_file..self.place().byte;
+                    self.put(index, Slot { bytes: start..self.values.bytes.len(), file }, place)?;
                 }
                 Event::Empty(tag) => {
                     plain(&tag, place)?;
-                    self.put(self.field_of(&tag), self.values.bytes.len(), place)?;
+                    let end = self.values.bytes.len();
+                    self.put(self.field_of(&tag), Slot { bytes: end..end, file: place.byte..place.byte }, place)?;
                 }
                 Event::End(_) => return Ok(()),
                 event if between(&event) => self.look_at(&event),
@@ -335,6 +360,8 @@ impl<R: Read> XmlRecords<R> {
     fn read_value(&mut self, buffer: &mut Vec<u8>, start: usize) -> Result<(), XmlError> {
         let mut depth = 3;
         let mut piece = start;
+        self.values.joined.clear();
+        self.values.referred = false;
         loop {
             let (event, place) = self.next_event(buffer)?;
             // Half a character may not become a whole one with what comes behind a reference or a CDATA mark.
@@ -344,16 +371,28 @@ impl<R: Read> XmlRecords<R> {
                 piece = self.values.bytes.len();
             }
             match event {
-                Event::Text(text) => self.values.bytes.extend_from_slice(&text),
+                Event::Text(text) => {
+                    self.values.bytes.extend_from_slice(&text);
+                    self.values.joined.extend_from_slice(&text);
+                }
                 // A lead byte cannot end it: `]` may be its second byte, and the end then is none.
                 Event::CData(text) if self.encoding == Encoding::Cp932 && ends_in_lead(&text) => {
                     return Err(place.malformed());
                 }
-                Event::CData(text) => self.values.bytes.extend_from_slice(&text),
-                Event::GeneralRef(name) => match resolve(&name, self.encoding, &mut self.values.bytes) {
-                    Some(exact) => self.values.broken |= !exact,
-                    None => return Err(place.malformed()),
-                },
+                Event::CData(text) => {
+                    self.values.bytes.extend_from_slice(&text);
+                    self.values.joined.extend_from_slice(&text);
+                }
+                Event::GeneralRef(name) => {
+                    let from = self.values.bytes.len();
+                    match resolve(&name, self.encoding, &mut self.values.bytes) {
+                        Some(exact) => self.values.broken |= !exact,
+                        None => return Err(place.malformed()),
+                    }
+                    self.values.referred = true;
+                    let digits = self.values.bytes[from..].iter().filter(|b| b.is_ascii_digit());
+                    self.values.joined.extend(digits.copied());
+                }
                 Event::Start(tag) if depth < MAX_DEPTH => {
                     plain(&tag, place)?;
                     self.values.broken = true;
@@ -373,10 +412,18 @@ impl<R: Read> XmlRecords<R> {
         }
     }
 
-    /// Files the bytes from `start` on under their field, or as surplus when there is none or it is filled.
-    fn put(&mut self, index: Option<usize>, start: usize, place: Place) -> Result<(), XmlError> {
-        let Values { bytes, slots, surplus, broken } = &mut self.values;
-        let value = start..bytes.len();
+    /// Digits on both sides of a reference are one number, in fields that the guard looks at.
+    fn look_behind_references(&mut self, index: Option<usize>) {
+        let field = index.and_then(|i| self.layout?.fields.get(i));
+        let free_text = field.is_none_or(|field| field.guard == Some(Guard::File));
+        if self.values.referred && free_text {
+            self.suspicious |= my_number::found_in_bytes(&self.values.joined, self.encoding);
+        }
+    }
+
+    /// Files a value under its field, or as surplus when there is none or it is filled.
+    fn put(&mut self, index: Option<usize>, value: Slot, place: Place) -> Result<(), XmlError> {
+        let Values { slots, surplus, broken, .. } = &mut self.values;
         match index.and_then(|i| slots.get_mut(i)) {
             Some(slot) if slot.is_none() => *slot = Some(value),
             _ if surplus.len() == MAX_SURPLUS => return Err(place.too_large()),
@@ -389,14 +436,17 @@ impl<R: Read> XmlRecords<R> {
     }
 
     fn end_record(&mut self, place: Place) -> Result<bool, XmlError> {
-        let Current { data, ends, .. } = &mut self.current;
+        let Current { data, ends, ranges, .. } = &mut self.current;
         data.clear();
         ends.clear();
+        ranges.clear();
         data.push(b'D');
         ends.push(data.len());
         for value in self.values.slots.iter().cloned().chain(self.values.surplus.iter().cloned().map(Some)) {
-            data.extend_from_slice(value.and_then(|v| self.values.bytes.get(v)).unwrap_or_default());
+            let Slot { bytes, file } = value.unwrap_or_default();
+            data.extend_from_slice(self.values.bytes.get(bytes).unwrap_or_default());
             ends.push(data.len());
+            ranges.push(file);
         }
         self.current.place = place;
         self.current.broken = self.values.broken;

@@ -28,7 +28,8 @@ pub struct Claim {
     /// Days counted in the detail records; `None` where the layout of them is not known to us.
     pub detail_days: Option<Vec<u32>>,
     pub has_mf: bool,
-    pub points: i64,
+    /// 合計点数; `None` = blank: then it is not known to be small enough for anything.
+    pub points: Option<i64>,
     /// 入院 or DPC.
     pub inpatient: bool,
 }
@@ -125,7 +126,9 @@ pub fn decide(index: &CoverageIndex, claim: &Claim, rules: Rules) -> Decision {
             None => groups.push((responsible, vec![*day])),
         }
     }
-    let claimed = stands_for(index, &own, first_day);
+    let Some(claimed) = stands_for(index, &own, first_day) else {
+        return Decision::plain(Outcome::Unconfirmed, "no_member");
+    };
     let decision = Decision { outcome: Outcome::Unchanged, reason: "", claimed: Some(claimed), days: groups };
     by_eligibility(index, claim, rules, &own, decision)
 }
@@ -182,14 +185,13 @@ fn newest(index: &CoverageIndex, among: impl Iterator<Item = usize>, date: Naive
 
 /// The row of the claimed member that stands for a day: the one that covers it, else the newest begun by then, else the
 /// newest; an empty interval only if there is no other.
-fn stands_for(index: &CoverageIndex, own: &[usize], date: NaiveDate) -> usize {
+fn stands_for(index: &CoverageIndex, own: &[usize], date: NaiveDate) -> Option<usize> {
     let real: Vec<usize> = own.iter().copied().filter(|i| !index.coverages[*i].is_empty()).collect();
     let own = if real.is_empty() { own } else { &real };
     let begun = own.iter().copied().filter(|i| index.coverages[*i].acquired_on <= date);
     newest(index, own.iter().copied(), date)
         .or_else(|| begun.min_by(|a, b| index.order(*a, *b)))
         .or_else(|| own.iter().copied().min_by(|a, b| index.order(*a, *b)))
-        .unwrap_or(0)
 }
 
 /// Step 5: the outcome by eligibility; 04 and 05 then pass step 6.
@@ -202,10 +204,10 @@ fn by_eligibility(
 ) -> Decision {
     let first_uncovered = decision.days.iter().find(|(r, _)| r.is_none()).and_then(|(_, days)| days.first()).copied();
     if let Some(date) = first_uncovered.and_then(|day| claim.service_month.day(day)) {
-        let lost = &index.coverages[stands_for(index, own, date)];
-        decision.outcome = if lost.died {
+        let lost = stands_for(index, own, date).map(|at| &index.coverages[at]);
+        decision.outcome = if lost.is_some_and(|lost| lost.died) {
             Outcome::LostDied
-        } else if lost.card_returned_on.is_some_and(|returned| date >= returned) {
+        } else if lost.and_then(|lost| lost.card_returned_on).is_some_and(|returned| date >= returned) {
             Outcome::LostCardReturned
         } else {
             Outcome::Lost
@@ -276,5 +278,5 @@ fn small_enough_without_mf(claim: &Claim) -> bool {
         (_, 3 | 4) => 17_700,
         _ => 4_000,
     };
-    claim.points <= limit
+    claim.points.is_some_and(|points| points <= limit)
 }

@@ -44,24 +44,32 @@ pub fn cutoff(
     let own = default_cutoff(&store.config, month);
     let files: Vec<ReceivedFile> =
         received(store)?.into_iter().map(|(_, f)| f).filter(|f| f.month == month.to_string()).collect();
-    let late_only = !files.is_empty() && files.iter().all(|f| landed(f).is_none_or(|at| at >= own));
+    let mut late_only = !files.is_empty();
+    for file in &files {
+        late_only &= landed(file)? >= own;
+    }
     Ok(if late_only { own.max(add_days(date.0, 1).and_time(NaiveTime::MIN)) } else { own })
 }
 
-fn landed(file: &ReceivedFile) -> Option<NaiveDateTime> {
-    file.landed_at.parse().ok().or_else(|| NaiveDateTime::parse_from_str(&file.landed_at, "%Y-%m-%d %H:%M:%S").ok())
+/// When a file landed. One whose time cannot be read must not drop out of its month unseen.
+fn landed(file: &ReceivedFile) -> Result<NaiveDateTime> {
+    let own = file.landed_at.parse().or_else(|_| NaiveDateTime::parse_from_str(&file.landed_at, "%Y-%m-%d %H:%M:%S"));
+    own.map_err(|_| Error::integrity("the ledger's time of a landed receipt file cannot be read"))
 }
 
 /// The files that count: landed before the cut-off, of one (institution, payer, volume) the last.
 pub fn files(store: &Store, month: Month, cutoff: NaiveDateTime) -> Result<Vec<(String, ReceivedFile)>> {
     let mut newest: BTreeMap<(String, String, String), (String, ReceivedFile)> = BTreeMap::new();
-    let mut all: Vec<(String, ReceivedFile)> = received(store)?
-        .into_iter()
-        .filter(|(_, f)| f.month == month.to_string() && landed(f).is_some_and(|at| at < cutoff))
-        .collect();
+    let mut all: Vec<(NaiveDateTime, String, ReceivedFile)> = Vec::new();
+    for (sha256, file) in received(store)?.into_iter().filter(|(_, f)| f.month == month.to_string()) {
+        let at = landed(&file)?;
+        if at < cutoff {
+            all.push((at, sha256, file));
+        }
+    }
     // Two of one night: the greater digest holds, so that arrival does not show.
-    all.sort_by(|a, b| (landed(&a.1), &a.0).cmp(&(landed(&b.1), &b.0)));
-    for (sha256, file) in all {
+    all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    for (_, sha256, file) in all {
         let key = (file.institution_code.clone(), file.payer.clone(), file.volume.clone());
         newest.insert(key, (sha256, file));
     }
@@ -74,7 +82,9 @@ struct Read1 {
     tail: FileTail,
     receipts: Vec<Receipt>,
     claims: Vec<Claim>,
+    /// Of everything in the file, and of the receipts in it that were rejected when it came.
     totals: Totals,
+    rejected: (usize, Totals),
 }
 
 #[derive(Default)]
@@ -93,6 +103,8 @@ struct MonthManifest {
     cutoff: String,
     files_in: Vec<FileTotals>,
     files_out: Vec<FileTotals>,
+    /// Receipts that were rejected alone when their file came: counted here, in no file that goes out.
+    rejected: FileTotals,
     outcomes: BTreeMap<String, i64>,
 }
 
@@ -141,7 +153,15 @@ pub fn run(stage: &mut Stage<'_>, month: Month, cutoff: NaiveDateTime) -> Result
         month: month.to_string(),
         version,
         cutoff: cutoff.to_string(),
-        files_in: read.iter().map(|f| totals_of(f.source_file.clone(), f.receipts.len(), f.totals)).collect(),
+        files_in: read
+            .iter()
+            .map(|f| totals_of(f.source_file.clone(), f.receipts.len() + f.rejected.0, f.totals))
+            .collect(),
+        rejected: read.iter().fold(totals_of(String::new(), 0, Totals::default()), |sum, f| {
+            let own = totals_of(String::new(), f.rejected.0, f.rejected.1);
+            let (receipts, records) = (sum.receipts + own.receipts, sum.records + own.records);
+            FileTotals { receipts, records, points: sum.points + own.points, ..sum }
+        }),
         files_out: outgoing
             .iter()
             .map(|(path, o)| totals_of(path.clone(), usize::try_from(o.receipts).unwrap_or(0), o.totals))
@@ -175,7 +195,9 @@ fn totals_of(file: String, receipts: usize, totals: Totals) -> FileTotals {
 fn conserve(manifest: &MonthManifest) -> Result<()> {
     let sum =
         |files: &[FileTotals]| files.iter().fold((0, 0, 0), |t, f| (t.0 + f.receipts, t.1 + f.records, t.2 + f.points));
-    if sum(&manifest.files_in) == sum(&manifest.files_out) {
+    let (out, rejected) = (sum(&manifest.files_out), &manifest.rejected);
+    let accounted = (out.0 + rejected.receipts, out.1 + rejected.records, out.2 + rejected.points);
+    if sum(&manifest.files_in) == accounted {
         Ok(())
     } else {
         Err(Error::failed("receipts, records or points going out differ from those that came in"))
@@ -191,13 +213,22 @@ fn read_landed(store: &Store, sha256: &str, file: &ReceivedFile) -> Result<Read1
     let mut reader = UkeReader::open(BufReader::with_capacity(1 << 18, source)).map_err(again)?;
     let edition = reader.head.edition;
     let (mut receipts, mut claims, mut totals) = (Vec::new(), Vec::new(), Totals::default());
+    let mut rejected = (0, Totals::default());
     while let Some(receipt) = reader.next_receipt().map_err(again)? {
         totals.add(&receipt, edition);
-        claims.push(claim(&reader.head, &receipt));
-        receipts.push(receipt);
+        match (uke::fault(edition, &receipt), claim(&reader.head, &receipt)) {
+            (None, Some(claim)) => {
+                claims.push(claim);
+                receipts.push(receipt);
+            }
+            _ => {
+                rejected.0 += 1;
+                rejected.1.add(&receipt, edition);
+            }
+        }
     }
     let (head, tail) = reader.finish().map_err(again)?;
-    Ok(Read1 { source_file: sha256[..16].to_owned(), head, tail, receipts, claims, totals })
+    Ok(Read1 { source_file: sha256[..16].to_owned(), head, tail, receipts, claims, totals, rejected })
 }
 
 /// Field of a record by name, through the edition's declaration.
@@ -216,23 +247,23 @@ fn blank_is_none(bytes: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// What a receipt claims, by the positions of its edition.
-pub fn claim(head: &FileHead, receipt: &Receipt) -> Claim {
+/// What a receipt claims, by the positions of its edition; `None` where nothing may be guessed ([`uke::fault`]).
+pub fn claim(head: &FileHead, receipt: &Receipt) -> Option<Claim> {
     let edition = head.edition;
     let get = |id: &str, name: &str| field(edition, receipt, id, name);
     let mut kind = [0u8; 4];
     for (digit, byte) in kind.iter_mut().zip(get("RE", "kind")) {
-        *digit = byte.wrapping_sub(b'0') % 10;
+        *digit = byte.is_ascii_digit().then(|| byte - b'0')?;
     }
     let dpc = uke::all_dpc_marker().is_some_and(|marker| receipt.first(marker).is_some());
     let sn_branch = receipt.all("SN").find(|l| l.field(2) == b"1").and_then(|l| {
         let position = edition.record("SN")?.position("branch_no")?;
         blank_is_none(l.field(position))
     });
-    Claim {
+    Some(Claim {
         has_ho: receipt.first("HO").is_some(),
         has_kohi: receipt.first("KO").is_some(),
-        service_month: Month::parse_compact(get("RE", "service_month")).unwrap_or(head.billing_month.previous()),
+        service_month: Month::parse_compact(get("RE", "service_month"))?,
         billing_month: head.billing_month,
         kind,
         insurer_no: uke::insurer_no(get("HO", "insurer_no")),
@@ -245,9 +276,9 @@ pub fn claim(head: &FileHead, receipt: &Receipt) -> Claim {
         jd: jd(edition, receipt),
         detail_days: detail_days(edition, receipt),
         has_mf: receipt.first("MF").is_some(),
-        points: uke::number(get("HO", "points")).unwrap_or(0),
+        points: uke::number(get("HO", "points")),
         inpatient: dpc || kind[3] % 2 == 1,
-    }
+    })
 }
 
 fn jd(edition: &Edition, receipt: &Receipt) -> Option<[u8; 31]> {
@@ -364,7 +395,7 @@ fn row(file: &Read1, receipt: &Receipt, claim: &Claim, decision: &Decision, inde
         goes_to.or(held).and_then(|h| h.branch_no.clone()).into(),
         held.map(|h| h.link_no).into(),
         Cell::List(all_days(decision)),
-        claim.has_ho.then_some(claim.points).into(),
+        claim.points.filter(|_| claim.has_ho).into(),
         Cell::text(&file.source_file),
         Cell::Int(receipt.lines.first().map_or(0, |l| l.number)),
     ]
@@ -410,7 +441,7 @@ fn institution_lists(
             let before = |name| field(edition, receipt, "HO", name).to_vec();
             let branch = emit::responsible(decision, index).and_then(|h| h.branch_no.clone()).unwrap_or_default();
             let days: Vec<String> = all_days(decision).iter().map(ToString::to_string).collect();
-            let points = if claim.has_ho { claim.points.to_string() } else { String::new() };
+            let points = claim.points.filter(|_| claim.has_ho).map(|p| p.to_string()).unwrap_or_default();
             let fields: Vec<Vec<u8>> = vec![
                 month.compact().into_bytes(),
                 receipt_no(file, receipt).into_bytes(),

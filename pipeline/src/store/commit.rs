@@ -2,12 +2,13 @@
 //! ledger transaction; [`super::publish`] then makes it visible, in the run and in recovery alike.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use shikaku_schemas::tables::{self, Layering, Table};
 
 use super::{Store, landing, publish, run_id, sync_dir};
-use crate::digest;
+use crate::digest::{self, HashingRead};
 use crate::error::{At, Error, Result};
 use crate::inbox::{Input, quarantine_place};
 use crate::lake::generation_dir;
@@ -17,6 +18,7 @@ use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
 use crate::sort::Sorter;
 use crate::stamp::Reopen as _;
+use crate::text::cp932::Encoding;
 use crate::threads;
 use crate::time::BusinessDate;
 
@@ -54,6 +56,9 @@ pub struct RunReport {
     /// Inbox files and folders that could not be read, and why; they stay for the next run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
+    /// What an operator must know of the run besides, in the operator's language.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Links and other things in the inbox that are no files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<String>,
@@ -161,13 +166,20 @@ pub struct Landed {
 impl Lander<'_> {
     /// Stages one input. Equal bytes are staged once: inputs of a run differ.
     pub fn stage(&self, input: &Input) -> Result<Landed> {
+        self.stage_blanked(input, &[], Encoding::Cp932)
+    }
+
+    /// The same without the digits in some stretches of the file, which ascend.
+    pub fn stage_blanked(&self, input: &Input, blank: &[Range<u64>], encoding: Encoding) -> Result<Landed> {
         let place = landing::place(&input.sha256, self.sealing.is_some());
         let staged = self.dir.join("lake").join(&place);
         if self.lake.join(&place).exists() || staged.exists() {
             return Ok(Landed { place, output: None });
         }
         create_dirs_of(&staged)?;
-        if landing::write(input.reopen()?, &staged, self.sealing)? != input.sha256 {
+        let mut received = HashingRead::new(input.reopen()?);
+        let kept = landing::write(landing::Blanking::new(&mut received, blank, encoding), &staged, self.sealing)?;
+        if received.finish() != input.sha256 {
             return Err(Error::Changed(input.path.clone()));
         }
         let (sha256, bytes) = digest::sha256_file(&staged)?;
@@ -176,7 +188,7 @@ impl Lander<'_> {
             sha256,
             bytes: i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?,
             rows: None,
-            content_digest: Some(input.sha256.clone()),
+            content_digest: Some(kept),
             table_name: None,
             partition: None,
             footer: None,
@@ -402,7 +414,8 @@ impl<'s> Stage<'s> {
             report.rows_accepted += input.rows_accepted;
             report.rows_rejected += input.rows_rejected;
             report.rows_duplicate += input.rows_duplicate;
-            report.rejections |= input.state != "accepted" || input.rows_rejected > 0;
+            let clean = matches!(input.state.as_str(), "accepted" | "passed_over");
+            report.rejections |= !clean || input.rows_rejected > 0;
         }
         for ((_, code), (severity, count)) in &self.rejections {
             if severity == "error" || severity == "held" {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use aead_stream::{DecryptorBE32, EncryptorBE32};
@@ -14,6 +15,8 @@ use crate::digest::HashingRead;
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
 use crate::lake::write::Sealing;
+use crate::text::cp932::Encoding;
+use crate::text::my_number;
 
 const CHUNK: usize = 64 * 1024;
 const TAG: usize = 16;
@@ -35,6 +38,54 @@ pub fn write(source: impl Read, to: &Path, sealing: Option<Sealing<'_>>) -> Resu
         }
     }
     Ok(source.finish())
+}
+
+/// A source whose digits are made blanks in some stretches of it, which ascend.
+pub struct Blanking<'b, R> {
+    source: R,
+    stretches: std::slice::Iter<'b, Range<u64>>,
+    next: Option<&'b Range<u64>>,
+    encoding: Encoding,
+    position: u64,
+    /// A stretch that was made blank, and how much of it was handed out.
+    ready: Vec<u8>,
+    taken: usize,
+}
+
+impl<'b, R: Read> Blanking<'b, R> {
+    pub fn new(source: R, stretches: &'b [Range<u64>], encoding: Encoding) -> Self {
+        let mut stretches = stretches.iter();
+        let next = stretches.next();
+        Self { source, stretches, next, encoding, position: 0, ready: Vec::new(), taken: 0 }
+    }
+}
+
+impl<R: Read> Read for Blanking<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.ready.len()
+            && let Some(range) = self.next.filter(|range| range.start <= self.position)
+        {
+            self.ready.clear();
+            self.taken = 0;
+            let length = range.end.saturating_sub(self.position);
+            Read::by_ref(&mut self.source).take(length).read_to_end(&mut self.ready)?;
+            self.ready = my_number::blanked(&self.ready, self.encoding);
+            self.next = self.stretches.next();
+        }
+        let ready = &self.ready[self.taken..];
+        let n = if ready.is_empty() {
+            let until = self.next.map_or(u64::MAX, |range| range.start - self.position);
+            let room = usize::try_from(until).unwrap_or(usize::MAX).min(out.len());
+            self.source.read(&mut out[..room])?
+        } else {
+            let n = ready.len().min(out.len());
+            out[..n].copy_from_slice(&ready[..n]);
+            self.taken += n;
+            n
+        };
+        self.position += u64::try_from(n).unwrap_or(0);
+        Ok(n)
+    }
 }
 
 fn compress<W: Write>(source: &mut impl Read, sink: W) -> io::Result<W> {

@@ -101,7 +101,7 @@ impl Store {
         for table in masters {
             parts.extend(snapshot.current(tables::of(table)).iter().map(|g| g.content_digest.clone()));
         }
-        for fact in ["released", "crl_override"] {
+        for fact in ["released", "crl_override", "masters"] {
             parts.extend(self.ledger.facts(fact)?.into_iter().flat_map(|(key, value)| [key, value]));
         }
         for file in &self.config.crl.ca_files {

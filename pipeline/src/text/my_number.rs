@@ -1,4 +1,7 @@
-//! The 個人番号 guard: twelve digits standing alone with a valid check digit (domain.md §1).
+//! The 個人番号 guard: twelve digits with a valid check digit, standing alone (domain.md §1).
+//!
+//! They count as one number when nothing stands between them, when they are written 4-4-4 with one kind of separator, or when
+//! character references (`&#…;`) stand between or for them. Other runs with spaces are none: `20261001 1130` is a moment.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -9,8 +12,11 @@ use crate::stamp::Reopen;
 
 /// Bytes looked at together.
 const PIECE: u64 = 1 << 20;
-/// Bytes looked at twice, so that a number over a boundary is seen: twelve full-width digits in UTF-8 are 36.
-const OVERLAP: usize = 64;
+/// Bytes looked at twice, so that a number over a boundary is seen: twelve digits written as references of ten bytes, with
+/// references between them.
+const OVERLAP: usize = 512;
+/// Digits of a group in the written form.
+const GROUP: usize = 4;
 
 /// Value of a half- or full-width digit.
 fn digit(c: char) -> Option<u32> {
@@ -21,31 +27,131 @@ fn digit(c: char) -> Option<u32> {
     }
 }
 
-/// Whether the text holds a run of exactly twelve digits whose check digit is right.
+/// What people put between groups of digits; variants of one sign are one kind.
+fn separator(c: char) -> Option<char> {
+    match c {
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30fc}' | '\u{ff0d}' | '\u{ff70}' => Some('-'),
+        ' ' | '\u{3000}' | '\u{a0}' => Some(' '),
+        _ => None,
+    }
+}
+
+/// Characters that are not seen: between two digits they are nothing.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// Whether the text holds one.
 pub fn found_in(text: &str) -> bool {
     // Twelve digits need at least twelve bytes; most fields are shorter or hold none.
     if text.len() < 12 {
         return false;
     }
-    let mut run = [0u32; 12];
-    let mut length = 0usize;
-    for c in text.chars().chain(['\n']) {
-        match digit(c) {
-            Some(d) => {
-                if length < 12 {
-                    run[length] = d;
-                }
-                length += 1;
+    // Names and addresses hold few digits; a full-width one starts with 0xEF in UTF-8, a reference with an ampersand.
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    if digits < 12 && memchr::memchr2(0xef, b'&', text.as_bytes()).is_none() {
+        return false;
+    }
+    if text.contains("&#") {
+        let [read, joined] = without_references(text);
+        return look(&read) || look(&joined);
+    }
+    look(text)
+}
+
+/// A run of digits.
+#[derive(Clone, Copy)]
+struct Group {
+    /// The first twelve.
+    digits: [u32; 12],
+    length: usize,
+    /// The one separator between it and the next group.
+    joined_by: Option<char>,
+}
+
+fn look(text: &str) -> bool {
+    let groups = groups(text);
+    if groups.iter().any(|group| group.length == 12 && is_my_number(&group.digits)) {
+        return true;
+    }
+    // 4-4-4 with one kind of separator, and not a part of a longer row of such groups.
+    groups.windows(3).enumerate().any(|(at, three)| {
+        let kind = three[0].joined_by;
+        let before = at.checked_sub(1).and_then(|before| groups[before].joined_by);
+        let written = kind.is_some() && three[1].joined_by == kind && three.iter().all(|g| g.length == GROUP);
+        written && before != kind && three[2].joined_by != kind && {
+            let mut run = [0u32; 12];
+            for (part, group) in run.chunks_exact_mut(GROUP).zip(three) {
+                part.copy_from_slice(&group.digits[..GROUP]);
             }
-            None => {
-                if length == 12 && is_my_number(&run) {
-                    return true;
-                }
-                length = 0;
+            is_my_number(&run)
+        }
+    })
+}
+
+fn groups(text: &str) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    // What stands since the last digit: nothing, one separator, or anything else.
+    let mut between: Option<Option<char>> = Some(None);
+    let mut inside = false;
+    for c in text.chars().filter(|c| !is_invisible(*c)) {
+        let Some(digit) = digit(c) else {
+            between = match (inside, separator(c)) {
+                (true, Some(kind)) => Some(Some(kind)),
+                _ => None,
+            };
+            inside = false;
+            continue;
+        };
+        if !inside {
+            if let (Some(last), Some(Some(kind))) = (groups.last_mut(), between) {
+                last.joined_by = Some(kind);
+            }
+            groups.push(Group { digits: [0; 12], length: 0, joined_by: None });
+            inside = true;
+        }
+        if let Some(group) = groups.last_mut() {
+            if let Some(slot) = group.digits.get_mut(group.length) {
+                *slot = digit;
+            }
+            group.length += 1;
+        }
+    }
+    groups
+}
+
+/// The text with its character references read, and with those that stand for no digit left out.
+fn without_references(text: &str) -> [String; 2] {
+    let (mut read, mut joined) = (String::with_capacity(text.len()), String::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some(at) = rest.find("&#") {
+        let (before, reference) = rest.split_at(at);
+        read.push_str(before);
+        joined.push_str(before);
+        let end = reference.find(';').filter(|end| *end <= 12);
+        let number = end.and_then(|end| {
+            let name = &reference[2..end];
+            match name.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok(),
+                None => name.parse().ok(),
+            }
+        });
+        match (number.and_then(char::from_u32), end) {
+            (Some(c), Some(end)) => {
+                read.push(c);
+                joined.extend(digit(c).map(|_| c));
+                rest = &reference[end + 1..];
+            }
+            _ => {
+                read.push_str("&#");
+                joined.push_str("&#");
+                rest = &reference[2..];
             }
         }
     }
-    false
+    read.push_str(rest);
+    joined.push_str(rest);
+    [read, joined]
 }
 
 /// The same for bytes that need not decode: half-width digits are ASCII in both encodings.
@@ -65,8 +171,8 @@ fn found_leniently(bytes: &[u8]) -> bool {
 
 /// Whether any text of a file holds one, in either encoding, whatever its layout: for files that no layout could be
 /// applied to and whose bytes would otherwise land unseen; from a byte on. Works in pieces of bounded size that overlap. UTF-16
-/// is read by its byte order mark.
-pub fn found_in_file(file: &(impl Reopen + ?Sized), from: u64) -> Result<bool> {
+/// is read by its byte order mark. Returns the line, from 1, of the first one.
+pub fn found_in_file(file: &(impl Reopen + ?Sized), from: u64) -> Result<Option<u64>> {
     let path = file.place();
     let mut file = file.reopen()?;
     let mut mark = [0u8; 2];
@@ -75,23 +181,67 @@ pub fn found_in_file(file: &(impl Reopen + ?Sized), from: u64) -> Result<bool> {
         2 if mark == [0xfe, 0xff] => Some(encoding_rs::UTF_16BE),
         _ => None,
     };
+    let mut line = 1 + lines_before(&mut file, from).at(path)?;
     file.seek(SeekFrom::Start(from)).at(path)?;
     let mut piece: Vec<u8> = Vec::new();
     loop {
         let kept = piece.split_off(piece.len().saturating_sub(OVERLAP));
+        line += count_lines(&piece);
         piece = kept;
         let read = Read::by_ref(&mut file).take(PIECE).read_to_end(&mut piece).at(path)?;
-        let found = match wide {
-            Some(encoding) => found_in(&encoding.decode_without_bom_handling(&piece).0),
-            None => found_leniently(&piece),
+        let found = |bytes: &[u8]| match wide {
+            Some(encoding) => found_in(&encoding.decode_without_bom_handling(bytes).0),
+            None => found_leniently(bytes),
         };
-        if found {
-            return Ok(true);
+        if found(&piece) {
+            let before = piece.split(|b| *b == b'\n').take_while(|line| !found(line)).count();
+            return Ok(Some(line + u64::try_from(before).unwrap_or(0).min(count_lines(&piece))));
         }
         if read == 0 {
-            return Ok(false);
+            return Ok(None);
         }
     }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    u64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(0)
+}
+
+fn lines_before(file: &mut std::fs::File, end: u64) -> std::io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
+    let (mut source, mut piece, mut lines) = (file.take(end), vec![0; 1 << 16], 0);
+    loop {
+        match source.read(&mut piece)? {
+            0 => return Ok(lines),
+            n => lines += count_lines(&piece[..n]),
+        }
+    }
+}
+
+/// Raw bytes with their digits, of either width, made blanks of the same length; nothing else changes.
+pub fn blanked(bytes: &[u8], encoding: Encoding) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while at < out.len() {
+        let step = match (encoding, &out[at..]) {
+            (_, [b'0'..=b'9', ..]) => {
+                out[at] = b' ';
+                1
+            }
+            (Encoding::Cp932, [0x82, 0x4f..=0x58, ..]) => {
+                out[at..at + 2].copy_from_slice(b"\x81\x40");
+                2
+            }
+            (Encoding::Cp932, [0x81..=0x9f | 0xe0..=0xfc, _, ..]) => 2,
+            (Encoding::Utf8, [0xef, 0xbc, 0x90..=0x99, ..]) => {
+                out[at..at + 3].copy_from_slice("\u{3000}".as_bytes());
+                3
+            }
+            _ => 1,
+        };
+        at += step;
+    }
+    out
 }
 
 fn is_my_number(run: &[u32; 12]) -> bool {
@@ -110,6 +260,11 @@ mod tests {
         format!("12345678901{}", my_number_digit(&body))
     }
 
+    fn spread(separators: [&str; 2]) -> String {
+        let n = sample();
+        format!("{}{}{}{}{}", &n[..4], separators[0], &n[4..8], separators[1], &n[8..])
+    }
+
     #[test]
     fn found_alone_in_half_and_full_width_only() {
         let n = sample();
@@ -122,5 +277,43 @@ mod tests {
         let last = wrong.pop().unwrap();
         wrong.push(if last == '9' { '0' } else { '9' });
         assert!(!found_in(&wrong));
+    }
+
+    #[test]
+    fn separated_digits_are_one_number_in_groups_of_four_with_one_kind_of_separator() {
+        for same in ["-", "－", "‐", "ー", " ", "\u{3000}"] {
+            assert!(found_in(&format!("備考{}。", spread([same, same]))), "{same:?}");
+        }
+        assert!(found_in(&spread(["-", "－"])), "two ways to write one sign");
+        assert!(found_in(&format!("1-1 {}", spread(["-", "-"]))));
+        for other in [["-", " "], ["--", "--"], ["/", "/"]] {
+            assert!(!found_in(&spread(other)), "{other:?}");
+        }
+        assert!(!found_in(&format!("{}-1234", spread(["-", "-"]))), "a longer row of groups is another number");
+        let n = sample();
+        assert!(!found_in(&format!("{} {}", &n[..8], &n[8..])), "other runs with spaces are none");
+    }
+
+    #[test]
+    fn references_between_or_for_digits_do_not_hide_a_number() {
+        let n = sample();
+        assert!(found_in(&format!("{}&#8203;{}", &n[..6], &n[6..])));
+        assert!(found_in(&format!("{}&#x30;{}", &n[..9], &n[10..])));
+        assert!(found_in(&spread(["&#45;", "&#45;"])));
+        assert!(found_in(&format!("{}\u{200b}{}", &n[..5], &n[5..])));
+        let all: String = n.bytes().map(|b| format!("&#{b};")).collect();
+        assert!(found_in(&all));
+        assert!(!found_in("&#;&#x;&#99999999999;&#"));
+    }
+
+    #[test]
+    fn blanked_bytes_keep_their_length_and_lose_their_digits_alone() {
+        let text = "記号12-３４";
+        for encoding in [Encoding::Cp932, Encoding::Utf8] {
+            let bytes = encoding.encode(text).unwrap();
+            let out = blanked(&bytes, encoding);
+            assert_eq!(out.len(), bytes.len());
+            assert_eq!(encoding.decode(&out).unwrap(), "記号  -\u{3000}\u{3000}");
+        }
     }
 }
