@@ -108,7 +108,7 @@ fn without_a_trusted_ca_nothing_is_taken_and_with_it_the_same_set_is() {
 }
 
 #[test]
-fn a_set_older_than_the_one_in_force_stays_in_the_inbox() {
+fn of_several_sets_the_newest_is_taken_and_older_ones_land_unread() {
     let lake = Lake::with_masters();
     for (folder, from) in [("20261031", first()), ("20261101", second())] {
         for entry in std::fs::read_dir(from).unwrap() {
@@ -118,10 +118,26 @@ fn a_set_older_than_the_one_in_force_stays_in_the_inbox() {
         }
         lake.write(&format!("inbox/crl/{folder}/_DONE"), b"");
     }
-    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
-    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+    let future = lake.write("inbox/crl/20271102/dp0001.crl", b"of another year");
+    lake.write("inbox/crl/20271102/_DONE", b"");
+    // A folder of a later date is an error that silences nothing.
+    let done = lake.run(&["nightly", "--date", "2026-10-31"]).exits(3);
+    assert!(done.stdout.contains("20271102"), "{}", done.stdout);
+    assert!(future.exists() && !lake.path("inbox/crl/20261031").exists() && !lake.path("inbox/crl/20261101").exists());
+    let states: Vec<String> = lake.store().ledger.inputs(None).unwrap().into_iter().map(|(_, i)| i.state).collect();
+    assert!(states.contains(&"passed_over".to_owned()) && !states.contains(&"refused".to_owned()), "{states:?}");
     assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
-    assert!(lake.path("inbox/crl/20261031/_DONE").exists());
+    std::fs::remove_dir_all(lake.path("inbox/crl/20271102")).unwrap();
+    // One that comes late is passed over too.
+    for entry in std::fs::read_dir(first()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        lake.write(&format!("inbox/crl/20261031/{name}"), &std::fs::read(&path).unwrap());
+    }
+    lake.write("inbox/crl/20261031/_DONE", b"");
+    lake.run(&["nightly", "--date", "2026-10-31"]).exits(0);
+    assert!(!lake.path("inbox/crl/20261031").exists());
+    lake.run(&["audit", "verify"]).exits(0);
 }
 
 /// A set that lacks a point, put in force by an operator.

@@ -18,6 +18,7 @@ mod subscribers_oracle;
 // One file per job.
 mod checks;
 mod crl;
+mod crlfaults;
 mod crlfiles;
 mod init;
 mod inquire;
@@ -37,6 +38,7 @@ mod audit;
 mod crash;
 mod hostile;
 mod hostile_der;
+mod intakefaults;
 mod integrity;
 mod keys;
 mod operations;

@@ -1,5 +1,6 @@
 //! Eligibility check logs (資格確認ログ): each inquiry counted once for ever, and the daily partials that months are summed from.
 
+use std::path::Path;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Timelike;
@@ -32,7 +33,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let mut known = known_inquiries(&reader, &good)?;
     let mut by_date: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for file in &good {
-        let (outcome, rows) = read_file(file, &mut known)?;
+        let (outcome, rows) = read_file(file, stage.dir(), &mut known)?;
         for row in rows {
             let date = row[1].as_timestamp().map(|t| t.date().to_string()).unwrap_or_default();
             by_date.entry(date).or_default().push(row);
@@ -87,13 +88,13 @@ fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String
     Ok(known)
 }
 
-fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<(Outcome, Vec<Row>)> {
+fn read_file(file: &Checked, dir: &Path, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<(Outcome, Vec<Row>)> {
     let Some(header) = &file.header else { return Ok((Outcome::default(), Vec::new())) };
     let layout = layout::of("CHK");
     let checker = Checker::new(Context::plain(layout, file.encoding, header.created));
     let mut outcome = Outcome::default();
     let mut rows = Vec::new();
-    let mut result = ResultFile::new(file.answer, Some(header));
+    let mut result = ResultFile::spooled(file.answer, Some(header), Some(dir));
     let mut lines = DataLines::open(&file.input, layout)?;
     let source = file.input.source_file();
     let (serial, validity) = (layout.at("serial"), layout.at("validity"));
@@ -120,10 +121,10 @@ fn read_file(file: &Checked, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<
         }
         // The log has no record number; its place in the file stands for it.
         let (record_no, insurer_code) = (line_no.to_string(), values[layout.at("insurer_code")].text());
-        result.record(RecordKeys { record_no: &record_no, insurer_code, ..RecordKeys::default() }, &findings);
+        result.record(RecordKeys { record_no: &record_no, insurer_code, ..RecordKeys::default() }, &findings)?;
         outcome.count(&findings);
     }
-    outcome.result = result.finish();
+    outcome.result = result.finish()?;
     Ok((outcome, rows))
 }
 

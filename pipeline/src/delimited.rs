@@ -11,6 +11,7 @@ use crate::inbox::Input;
 use crate::ledger::InputRow;
 use crate::outbox;
 use crate::read::envelope::{self, Accepts, Header};
+use crate::spool::Spooled;
 use crate::store::commit::Landed;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
@@ -105,7 +106,7 @@ pub struct Outcome {
     pub duplicate: i64,
     /// Code and severity → number of findings.
     pub codes: std::collections::BTreeMap<(&'static str, Severity), i64>,
-    pub result: Vec<u8>,
+    pub result: Spooled,
 }
 
 impl Outcome {
@@ -173,8 +174,8 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     // The line, never what stands on it.
     let detail = file.line.map(|line| format!("{line}行目")).unwrap_or_default();
     let finding = Finding::of(code).because(&detail);
-    let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), &[finding]);
-    stage.outbox(&outbox::result_path(origin, &file.input), &result)?;
+    let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), &[finding])?;
+    stage.outbox_spooled(&outbox::result_path(origin, &file.input), result)?;
     let quarantined = code == "900001";
     let mut row = input_row(stage, file, if quarantined { "quarantined" } else { "rejected" });
     if quarantined {
@@ -197,16 +198,17 @@ pub fn accept(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome) -> Result
 /// The same for a file whose landing was staged.
 pub fn accept_landed(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome, landed: Landed) -> Result<()> {
     let origin = file.origin();
-    stage.outbox(&outbox::result_path(origin, &file.input), &outcome.result)?;
-    for ((code, severity), count) in &outcome.codes {
+    let Outcome { read, rejected, duplicate, codes, result } = outcome;
+    stage.outbox_spooled(&outbox::result_path(origin, &file.input), result)?;
+    for ((code, severity), count) in &codes {
         stage.reject(&file.input.sha256, code, severity_name(*severity), *count);
     }
     let mut row = input_row(stage, file, "accepted");
     row.landing = Some(stage.landed(&file.input, landed));
-    row.rows_read = outcome.read;
-    row.rows_rejected = outcome.rejected;
-    row.rows_duplicate = outcome.duplicate;
-    row.rows_accepted = outcome.read - outcome.rejected - outcome.duplicate;
+    row.rows_read = read;
+    row.rows_rejected = rejected;
+    row.rows_duplicate = duplicate;
+    row.rows_accepted = read - rejected - duplicate;
     stage.inputs.push(row);
     Ok(())
 }

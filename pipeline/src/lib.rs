@@ -28,6 +28,7 @@ pub mod receipts;
 pub mod reroute;
 pub mod rollup;
 pub mod sort;
+pub mod spool;
 pub mod stamp;
 pub mod stats;
 pub mod store;

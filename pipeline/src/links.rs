@@ -11,6 +11,7 @@ pub mod night;
 pub mod resolve;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -70,7 +71,7 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
         told.push(claim_file(file, number, &bound, &mut links, &mut claims)?);
     }
     for file in others {
-        let outcome = apply_file(file, &mut links)?;
+        let outcome = apply_file(file, stage.dir(), &mut links)?;
         delimited::accept(stage, file, outcome)?;
     }
     for (pending, code) in links.settle() {
@@ -88,7 +89,7 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
         }
     })?;
     for (file, told) in persons.iter().zip(told) {
-        let outcome = answer_claims(file, &told)?;
+        let outcome = answer_claims(file, stage.dir(), &told)?;
         delimited::accept(stage, file, outcome)?;
     }
     write(stage, &reader, &links)
@@ -294,9 +295,9 @@ fn claim_file(
 }
 
 /// Results of an LNKP file, now that every claim was judged.
-fn answer_claims(file: &Checked, told: &[Told]) -> Result<Outcome> {
+fn answer_claims(file: &Checked, dir: &Path, told: &[Told]) -> Result<Outcome> {
     let mut told = told.iter();
-    answer(file, &mut |_, _| match told.next() {
+    answer(file, dir, &mut |_, _| match told.next() {
         Some(Told::Unfit) => Ok(None),
         Some(told) if told.verdict().is_some() => Ok(told.verdict()),
         // Guarantee 2: no record without an answer.
@@ -304,9 +305,9 @@ fn answer_claims(file: &Checked, told: &[Told]) -> Result<Outcome> {
     })
 }
 
-fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
+fn apply_file(file: &Checked, dir: &Path, links: &mut Links) -> Result<Outcome> {
     let Some((header, own)) = file.header.as_ref().zip(file_of(file)) else { return Ok(Outcome::default()) };
-    answer(file, &mut |fit, line| {
+    answer(file, dir, &mut |fit, line| {
         if !fit {
             return Ok(None);
         }
@@ -323,16 +324,16 @@ fn apply_file(file: &Checked, links: &mut Links) -> Result<Outcome> {
 type Judge<'j> = dyn FnMut(bool, &Line<'_>) -> Result<Option<Verdict>> + 'j;
 
 /// Results and counts of a file whose lines are judged one after the other.
-fn answer(file: &Checked, judge: &mut Judge<'_>) -> Result<Outcome> {
+fn answer(file: &Checked, dir: &Path, judge: &mut Judge<'_>) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    let mut result = ResultFile::new(file.answer, file.header.as_ref());
+    let mut result = ResultFile::spooled(file.answer, file.header.as_ref(), Some(dir));
     each_line(file, &mut |_, mut findings, line| {
         findings.extend(judge(check::worst(&findings) < Severity::Error, line)?.and_then(finding));
-        result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings);
+        result.record(RecordKeys { record_no: line.record_no, ..RecordKeys::default() }, &findings)?;
         outcome.count(&findings);
         Ok(())
     })?;
-    outcome.result = result.finish();
+    outcome.result = result.finish()?;
     Ok(outcome)
 }
 
@@ -360,7 +361,8 @@ fn finding(verdict: Verdict) -> Option<Finding> {
 }
 
 /// Writes what waits and the request map, if they changed. What was converted is kept nowhere: not in an earlier generation,
-/// and not in a landed file none of whose rows wait any more.
+/// and not in a landed file none of whose rows wait any more. One that was refused whole goes with the next run: its sender
+/// has its answer, and what it held comes again or not at all.
 fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
     let date = stage.date.0;
     let pending: Vec<Row> = links.pending.values().map(|p| p.to_row(date)).collect();
@@ -380,7 +382,7 @@ fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
     replace_if_changed(stage, reader, "request_map", requests)?;
     let tonight = stage.inputs.iter().filter(|i| CONVERTED.contains(&i.kind.as_str()) && i.state == "accepted");
     let tonight: Vec<(String, String)> = tonight.filter_map(|i| Some((i.sha256.clone(), i.landing.clone()?))).collect();
-    for (sha256, place) in stage.store.ledger.kept_landings(&CONVERTED)?.into_iter().chain(tonight) {
+    for (sha256, place) in stage.store.ledger.kept_landings(&CONVERTED, "links")?.into_iter().chain(tonight) {
         if !waiting.contains(&sha256[..16]) {
             stage.drop_landing(place);
         }

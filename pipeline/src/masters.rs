@@ -200,11 +200,11 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let finding = code.map(|code| Finding::of(code).because(&outcome.detail));
         let findings: Vec<Finding> = finding.into_iter().collect();
         let mut result = ResultFile::new(Encoding::Utf8, None);
-        result.record(RecordKeys::default(), &findings);
+        result.record(RecordKeys::default(), &findings)?;
         for (line, findings) in &outcome.findings {
-            result.record(RecordKeys { record_no: line, ..RecordKeys::default() }, findings);
+            result.record(RecordKeys { record_no: line, ..RecordKeys::default() }, findings)?;
         }
-        stage.outbox(&outbox::result_path(Some("masters"), input), &result.finish())?;
+        stage.outbox_spooled(&outbox::result_path(Some("masters"), input), result.finish()?)?;
         let accepted = if code.is_none() { outcome.read } else { 0 };
         if let Some(code) = code {
             stage.reject(&input.sha256, code, "error", 1);

@@ -1,12 +1,15 @@
 //! Result files: what became of every record, in the sender's encoding (formats.md §2).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use shikaku_schemas::messages::{self, Message, Severity};
 
 use crate::check::Finding;
+use crate::error::Result;
 use crate::inbox::Input;
 use crate::read::envelope::Header;
+use crate::spool::{Spool, Spooled};
 use crate::text::cp932::Encoding;
 use crate::time::BusinessDate;
 
@@ -21,7 +24,7 @@ pub struct RecordKeys<'a> {
 /// A result file being written. Neither keys nor catalogued messages hold a comma or a quote (tests see to it), so fields
 /// are joined as they are.
 pub struct ResultFile {
-    bytes: Vec<u8>,
+    spool: Spool,
     encoding: Encoding,
     receipt_no: String,
     /// 受付明細番号: which line of the file, counted from 1.
@@ -45,19 +48,25 @@ fn outcome(encoding: Encoding, message: &Message, text: &str) -> Vec<u8> {
 
 impl ResultFile {
     pub fn new(encoding: Encoding, header: Option<&Header>) -> Self {
+        Self::spooled(encoding, header, None)
+    }
+
+    /// The same of a file that may have millions of records; what is too much for memory lies below `dir`.
+    pub fn spooled(encoding: Encoding, header: Option<&Header>, dir: Option<&Path>) -> Self {
         let ok = messages::of("000000");
         let receipt_no = header.map(|h| h.receipt_no.to_string()).unwrap_or_default();
-        Self { bytes: Vec::new(), encoding, receipt_no, detail_no: 0, accepted: outcome(encoding, ok, &ok.ja) }
+        let spool = Spool::new(dir);
+        Self { spool, encoding, receipt_no, detail_no: 0, accepted: outcome(encoding, ok, &ok.ja) }
     }
 
     /// Rows of the next record; findings in code order. None = 正常. The first row carries everything, further ones repeat
     /// the three keys (002 L18746–18808: one 受付明細番号 for all messages of a record).
-    pub fn record(&mut self, keys: RecordKeys<'_>, findings: &[Finding]) {
+    pub fn record(&mut self, keys: RecordKeys<'_>, findings: &[Finding]) -> Result<()> {
         self.detail_no += 1;
         if findings.is_empty() {
             self.keys(keys.record_no, keys.insurer_code, keys.member_no);
-            self.bytes.extend_from_slice(&self.accepted);
-            return;
+            self.spool.buffer().extend_from_slice(&self.accepted);
+            return self.spool.settle();
         }
         let mut sorted: Vec<&Finding> = findings.iter().collect();
         sorted.sort_by(|a, b| a.message.code.cmp(&b.message.code));
@@ -66,22 +75,25 @@ impl ResultFile {
                 0 => self.keys(keys.record_no, keys.insurer_code, keys.member_no),
                 _ => self.keys(keys.record_no, "", ""),
             }
-            self.bytes.extend(outcome(self.encoding, finding.message, &finding.text()));
+            let text = outcome(self.encoding, finding.message, &finding.text());
+            self.spool.buffer().extend(text);
         }
+        self.spool.settle()
     }
 
     fn keys(&mut self, record_no: &str, insurer_code: &str, member_no: &str) {
         let detail_no = format!("{:03}", self.detail_no);
         for (index, key) in [record_no, &self.receipt_no, &detail_no, insurer_code, member_no].into_iter().enumerate() {
+            let bytes = self.spool.buffer();
             if index > 0 {
-                self.bytes.push(b',');
+                bytes.push(b',');
             }
-            self.bytes.extend_from_slice(key.as_bytes());
+            bytes.extend_from_slice(key.as_bytes());
         }
     }
 
-    pub fn finish(self) -> Vec<u8> {
-        self.bytes
+    pub fn finish(self) -> Result<Spooled> {
+        self.spool.finish()
     }
 }
 
@@ -121,9 +133,14 @@ pub fn result_path(origin: Option<&str>, input: &Input) -> String {
 
 /// The result file of an input that is refused or taken whole: one row with a blank record number, and one for each further
 /// finding. None = 正常.
-pub fn whole_file(encoding: Encoding, origin: Option<&str>, header: Option<&Header>, findings: &[Finding]) -> Vec<u8> {
+pub fn whole_file(
+    encoding: Encoding,
+    origin: Option<&str>,
+    header: Option<&Header>,
+    findings: &[Finding],
+) -> Result<Spooled> {
     let mut file = ResultFile::new(encoding, header);
     let keys = RecordKeys { insurer_code: origin.unwrap_or_default(), ..RecordKeys::default() };
-    file.record(keys, findings);
+    file.record(keys, findings)?;
     file.finish()
 }

@@ -101,14 +101,14 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let findings: Vec<Finding> = result_code.into_iter().map(|code| Finding::of(code).because(&detail)).collect();
         let rejected = accepted.as_ref().map_or(&[][..], |a| a.rejected.as_slice());
         let mut result = ResultFile::new(Encoding::Cp932, None);
-        result.record(RecordKeys::default(), &findings);
+        result.record(RecordKeys::default(), &findings)?;
         for fault in rejected {
             let finding = Finding::of(fault.code).because(&format!("{}行目", fault.line));
-            result.record(RecordKeys::default(), &[finding]);
+            result.record(RecordKeys::default(), &[finding])?;
             stage.reject(&input.sha256, fault.code, "error", 1);
         }
-        let (result, rejected) = (result.finish(), count(rejected.len()));
-        stage.outbox(&outbox::result_path(origin.as_deref(), input), &result)?;
+        let (result, rejected) = (result.finish()?, count(rejected.len()));
+        stage.outbox_spooled(&outbox::result_path(origin.as_deref(), input), result)?;
         if let Some(broken) = code {
             stage.reject(&input.sha256, broken.code, "error", 1);
             tracing::warn!(file = %&input.sha256[..12], code = broken.code, line = broken.line, "receipt file refused");

@@ -73,6 +73,16 @@ fn signed(ca: usize, tbs: Vec<u8>, other: bool) -> Vec<u8> {
 }
 
 pub fn certificate_of(ca: usize) -> Vec<u8> {
+    certificate_named(ca, name(ca))
+}
+
+/// The certificate of a CA whose name is written in a PrintableString, in other case and with more spaces.
+pub fn certificate_written_otherwise(ca: usize) -> Vec<u8> {
+    let own = tlv(0x13, format!(" ca   {ca} ").as_bytes());
+    certificate_named(ca, seq(&[tlv(0x31, &seq(&[tlv(6, &[0x55, 4, 3]), own]))]))
+}
+
+fn certificate_named(ca: usize, name: Vec<u8>) -> Vec<u8> {
     let key = SigningKey::from_slice(&[u8::try_from(ca).unwrap() + 1; 32]).unwrap();
     let public = [&[0], key.verifying_key().to_sec1_point(false).as_bytes()].concat();
     let extensions = [
@@ -85,24 +95,35 @@ pub fn certificate_of(ca: usize) -> Vec<u8> {
         tlv(0xa0, &tlv(2, &[2])),
         tlv(2, &[1]),
         seq(&[tlv(6, &ECDSA_SHA256)]),
-        name(ca),
+        name.clone(),
         seq(&[until(2020), until(2040)]),
-        name(ca),
+        name,
         seq(&[seq(&[tlv(6, &EC_PUBLIC_KEY), tlv(6, &PRIME256V1)]), tlv(3, &public)]),
         tlv(0xa3, &seq(&extensions)),
     ]);
     signed(ca, tbs, false)
 }
 
-fn entry_der(entry: &Entry) -> Vec<u8> {
+fn entry_der(entry: &Entry, more: &[u8]) -> Vec<u8> {
     let reason = entry.reason.map(|r| extension(21, false, &tlv(10, &[r])));
     let invalid = entry.invalid.map(|at| extension(24, false, &time(at, true)));
-    let extensions: Vec<Vec<u8>> = reason.into_iter().chain(invalid).collect();
+    let more = (!more.is_empty()).then(|| more.to_vec());
+    let extensions: Vec<Vec<u8>> = reason.into_iter().chain(invalid).chain(more).collect();
     let extensions = if extensions.is_empty() { Vec::new() } else { seq(&extensions) };
     seq(&[tlv(2, &entry.serial), time(entry.at, entry.generalized), extensions])
 }
 
 fn list_der(list: &List) -> Vec<u8> {
+    list_with(list, 0, &[])
+}
+
+/// A list with that many extensions more, whose entries have certificateIssuer, not critical.
+pub fn odd_list(list: &List, more: u8, certificate_issuer: bool) -> Vec<u8> {
+    let issuer = extension(29, false, &seq(&[tlv(0xa4, &name(1))]));
+    list_with(list, more, if certificate_issuer { &issuer } else { &[] })
+}
+
+fn list_with(list: &List, more: u8, of_entries: &[u8]) -> Vec<u8> {
     let ca = if list.fault == Fault::Stranger { 7 } else { list.ca };
     let point = tlv(0xa0, &tlv(0xa0, &tlv(0x86, list.point.as_bytes())));
     let mut extensions = vec![extension(28, true, &seq(&[point]))];
@@ -117,7 +138,8 @@ fn list_der(list: &List) -> Vec<u8> {
         Fault::Critical => extensions.push(extension(99, true, &[5, 0])),
         _ => {}
     }
-    let entries: Vec<Vec<u8>> = list.entries.iter().map(entry_der).collect();
+    extensions.extend((0..more).map(|n| seq(&[tlv(6, &[0x2a, 3, n]), tlv(4, &[5, 0])])));
+    let entries: Vec<Vec<u8>> = list.entries.iter().map(|entry| entry_der(entry, of_entries)).collect();
     let entries = if entries.is_empty() && !list.hollow { Vec::new() } else { seq(&entries) };
     let tbs = seq(&[
         tlv(2, &[1]),

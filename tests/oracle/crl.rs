@@ -91,17 +91,20 @@ pub struct Refusal {
     pub missing: BTreeSet<String>,
     /// Which points these lists stand for is not known, so that perhaps none is missing.
     pub unreadable: bool,
+    /// Too much goes from the set as a whole.
+    pub whole: bool,
 }
 
 impl Refusal {
     pub fn codes(&self) -> BTreeSet<&'static str> {
         let missing = self.missing.iter().map(|_| "400106");
-        self.files.values().flatten().copied().chain(missing).collect()
+        let whole = self.whole.then_some("400110");
+        self.files.values().flatten().copied().chain(missing).chain(whole).collect()
     }
 
     /// Codes that the n-th file may have. ASSUMED: without one of its own 400112, or what is wrong with the whole set.
     pub fn of_file(&self, n: usize) -> BTreeSet<&'static str> {
-        let whole = self.codes().into_iter().filter(|c| matches!(*c, "400106" | "400107"));
+        let whole = self.codes().into_iter().filter(|c| matches!(*c, "400106" | "400107") || self.whole && *c == "400110");
         self.files.get(&n).cloned().unwrap_or_else(|| whole.chain(["400112"]).collect())
     }
 }
@@ -131,8 +134,23 @@ fn evening(date: NaiveDate) -> NaiveDateTime {
     date.and_time(NaiveTime::from_hms_opt(21, 0, 0).unwrap())
 }
 
-/// "Hex of the integer without leading zero nibbles" (answers.md); what is negative stays its octets (message 400123).
+/// "Hex of the integer without leading zero nibbles" (answers.md); a negative one has its sign (fault C9, message 400123).
 pub fn serial_text(octets: &[u8]) -> String {
+    if octets[0] >= 0x80 {
+        // Two's complement, as decimal arithmetic would do it: 256^n − the octets.
+        let mut rest = 256 - i32::from(*octets.last().unwrap());
+        let mut magnitude = vec![(rest % 256) as u8];
+        for octet in octets.iter().rev().skip(1) {
+            rest = 255 - i32::from(*octet) + rest / 256;
+            magnitude.push((rest % 256) as u8);
+        }
+        magnitude.reverse();
+        return format!("-{}", hex(&magnitude));
+    }
+    hex(octets)
+}
+
+fn hex(octets: &[u8]) -> String {
     let hex: String = octets.iter().map(|b| format!("{b:02x}")).collect();
     hex.trim_start_matches('0').to_owned()
 }
@@ -141,6 +159,7 @@ pub fn serial_text(octets: &[u8]) -> String {
 /// ones that without a reason or with the lower one, then that without 無効化日時 or with the earlier one.
 pub fn rows(set: &[List]) -> Rows {
     let mut rows = Rows::new();
+    let mut graver: BTreeMap<Key, Vec<(NaiveDateTime, Option<u8>, Option<NaiveDateTime>)>> = BTreeMap::new();
     for list in set {
         for entry in &list.entries {
             let key = (list.ca, serial_text(&entry.serial));
@@ -151,6 +170,9 @@ pub fn rows(set: &[List]) -> Rows {
                 points: BTreeSet::from([list.point.clone()]),
                 numbers: BTreeSet::from([list.number]),
             };
+            // "The graver reason should show" (fault C11), whichever entry is the earliest.
+            let grave = graver.entry(key.clone()).or_insert_with(Vec::new);
+            grave.push((entry.at, entry.reason, entry.invalid));
             let old = rows.entry(key).or_insert(new.clone());
             if new.says() < old.says() {
                 *old = new;
@@ -159,6 +181,18 @@ pub fn rows(set: &[List]) -> Rows {
                 old.numbers.extend(new.numbers);
             }
         }
+    }
+    for (key, mut entries) in graver {
+        entries.sort();
+        let gravity = |reason: Option<u8>| match reason {
+            Some(1 | 2 | 10) => 2,
+            Some(6 | 8) => 0,
+            _ => 1,
+        };
+        let most = entries.iter().map(|e| gravity(e.1)).max().unwrap();
+        // ASSUMED: of equally grave reasons that of the earliest entry.
+        let reason = entries.iter().find(|e| gravity(e.1) == most).unwrap().1;
+        rows.get_mut(&key).unwrap().reason = reason;
     }
     rows
 }
@@ -254,6 +288,12 @@ impl Book {
                 refusal.missing.insert(list.point.clone());
             }
         }
+        // "A band over the whole set too, over removed entries and not the net" (fault C2), where every list can be read.
+        if !refusal.unreadable && !set.is_empty() {
+            let (before, after) = (rows(self.in_force()), rows(set));
+            let removed = before.keys().filter(|key| !after.contains_key(*key)).count();
+            refusal.whole = !self.within(before.len(), before.len() - removed);
+        }
         refusal
     }
 
@@ -261,7 +301,9 @@ impl Book {
     /// always allowed" (configuration). ASSUMED: entries as they stand in the list, duplicates too.
     fn within(&self, before: usize, after: usize) -> bool {
         let Band { entries, shrink, growth } = self.band;
-        if before.abs_diff(after) < entries {
+        // "No exemption that swallows a list" (fault C2); lists of fewer than 20 may go (configuration, small_list).
+        let swallowed = after < before && before >= 20 && (before - after) * 2 > before;
+        if before.abs_diff(after) < entries && !swallowed {
             true
         } else if after < before {
             (before - after) * 100 <= before * shrink

@@ -44,6 +44,7 @@ pub struct World {
     used: BTreeSet<u32>, // requests used in this night
     waiting: BTreeMap<Waiting, usize>,
     late_conflicts: usize,
+    early: Vec<Verdict>, // conflicts of waiting records that a later record brought to light
     mark: usize, // whatever the caller calls the record at hand
     request_marks: BTreeMap<u32, usize>,
     linked: Vec<(u32, usize)>,  // serials that got their person, and by which record
@@ -63,7 +64,8 @@ impl World {
 
     /// What comes after all records: the retries, and the forgetting. The conflicts that only showed now.
     pub fn end(&mut self) -> Vec<Verdict> {
-        let mut late = Vec::new();
+        let mut late = std::mem::take(&mut self.early);
+        self.late_conflicts += late.len();
         while let Some(verdict) = self.retry_one() {
             if !matches!(verdict, Verdict::Done | Verdict::Known) {
                 self.late_conflicts += 1;
@@ -130,6 +132,19 @@ impl World {
         if self.waiting.contains_key(&rec) {
             return Verdict::Known;
         }
+        // What was accepted first holds (fault C5): a reissue that waits for a serial known by now goes before another one.
+        if let Waiting::Reissue { old, .. } = rec
+            && self.serials.contains_key(&old)
+            && let Some(first) = self.waiting_successor(old)
+        {
+            let (first, mark) = (Waiting::Reissue { new: first, old }, self.mark);
+            self.mark = self.waiting.remove(&first).unwrap();
+            let verdict = self.resolve(first);
+            self.mark = mark;
+            if !matches!(verdict, Verdict::Done | Verdict::Known) {
+                self.early.push(verdict);
+            }
+        }
         let verdict = self.resolve(rec);
         if verdict != Verdict::Waits {
             return verdict;
@@ -194,6 +209,10 @@ impl World {
             let verdict = self.resolve(rec);
             if verdict != Verdict::Waits {
                 self.waiting.remove(&rec);
+                // Nothing will ask for its 処理通番 any more (fault C6), conflict or not.
+                if let Waiting::ByRequest { request, .. } = rec {
+                    self.used.insert(request);
+                }
                 return Some(verdict);
             }
         }

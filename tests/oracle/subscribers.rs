@@ -344,7 +344,11 @@ impl Origin {
         let number = get(line, "insurer_no");
         if !number.is_empty() && !check_digit(number) {
             classes.insert('1');
-        } else if !number.is_empty() && !self.insurer.numbers.iter().any(|n| n == number) {
+        } else if !number.is_empty()
+            && !self.insurer.numbers.iter().any(|n| n == number)
+            // What is taken back or moved is not judged by the master (fault W2).
+            && !["3", "4"].contains(&operation)
+        {
             classes.insert('3');
         }
         classes
@@ -399,7 +403,8 @@ impl Origin {
                 }
                 Verdict::Accepted
             }
-            // "紐付訂正 changes link_no only." AMBIGUOUS: it speaks of the member, so a 資格通番 does not matter.
+            // "紐付訂正 changes link_no only." It speaks of the member, but a 資格通番 that it names must be there (fault W3).
+            _ if !exists => unknown,
             _ => match self.now.members.get_mut(&member) {
                 None => unknown,
                 Some(known) => {

@@ -130,17 +130,13 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
     let mut causes = causes(&read, &whole);
     let taken = Taken::of(stage, &read, issuers)?;
     let mut merged = None;
-    if causes.is_empty() {
-        let sorted = sorter.finish()?;
-        let own = listing::merge(stage, sorted, &taken.names, taken.last_seen, taken.again)?;
+    // What the set as a whole takes away is counted even if it is refused already: an operator must see everything at once.
+    if !read.is_empty() && read.iter().all(|one| one.header.is_some()) {
+        let own = listing::merge(stage, sorter.finish()?, &taken.names, taken.last_seen, taken.again)?;
         let Changes { entries, added, removed, .. } = own.written.changes;
-        match measure.whole(entries + removed - added, removed) {
-            None => merged = Some(own),
-            Some(cause) => {
-                whole.causes.push(cause);
-                causes = self::causes(&read, &whole);
-            }
-        }
+        whole.causes.extend(measure.whole(entries + removed - added, removed));
+        causes = self::causes(&read, &whole);
+        merged = Some(own).filter(|_| causes.is_empty());
     }
     for one in &mut read {
         finish_file(stage, one, !causes.is_empty(), &whole)?;
@@ -462,8 +458,8 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
         }
         stage.reject(&sha256, code, "warning", i64::try_from(count).unwrap_or(i64::MAX));
     }
-    let result = outbox::whole_file(Encoding::Cp932, None, None, &findings);
-    stage.outbox(&outbox::result_path(Some("crl"), &one.input), &result)?;
+    let result = outbox::whole_file(Encoding::Cp932, None, None, &findings)?;
+    stage.outbox_spooled(&outbox::result_path(Some("crl"), &one.input), result)?;
     let landing = match one.landed.take() {
         Some(landed) => Some(stage.landed(&one.input, landed)),
         None => Some(stage.land(&one.input)?),

@@ -150,10 +150,10 @@ impl<'a> Intake<'a> {
                 insurer_code: self.origin,
                 member_no: values[at.member_no].text(),
             };
-            result.record(keys, &findings);
+            result.record(keys, &findings)?;
             outcome.count(&findings);
         }
-        outcome.result = result.finish();
+        outcome.result = result.finish()?;
         let source = checked.input.source_file();
         blank.sort_by_key(|range: &Range<u64>| range.start);
         Ok(File { checked, outcome, gaiji, arena, source, members, blank })

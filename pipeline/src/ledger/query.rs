@@ -250,16 +250,18 @@ impl Ledger {
         Ok(self.committed_at(*seq)?.map(|(committed, _)| committed))
     }
 
-    /// Landed inputs of some kinds that were read and whose bytes are still kept: (sha256, place below the lake).
-    pub fn kept_landings(&self, kinds: &[&str]) -> Result<Vec<(String, String)>> {
+    /// Inputs of some kinds, or of a job that could not tell their kind, whose bytes are still kept: (sha256, place below
+    /// the lake).
+    pub fn kept_landings(&self, kinds: &[&str], job: &str) -> Result<Vec<(String, String)>> {
         let list: Vec<String> = (1..=kinds.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
-            "SELECT DISTINCT run_input.sha256, landing FROM run_input JOIN run_output \
-             ON run_output.path = 'lake/' || landing WHERE removed_by IS NULL AND landing IS NOT NULL \
-             AND state IN ('accepted', 'rejected') AND kind IN ({}) ORDER BY 1",
-            list.join(", ")
+            "SELECT DISTINCT i.sha256, landing FROM run_input i JOIN run ON run.run_id = i.run_id JOIN run_output o \
+             ON o.path = 'lake/' || landing WHERE removed_by IS NULL AND landing IS NOT NULL \
+             AND (kind IN ({}) OR (kind = '?' AND job = ${})) ORDER BY 1",
+            list.join(", "),
+            kinds.len() + 1
         );
-        self.rows(AssertSqlSafe(sql), kinds)
+        self.rows(AssertSqlSafe(sql), &[kinds, &[job]].concat())
     }
 
     /// Number and hash of the newest event.

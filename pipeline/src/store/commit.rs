@@ -17,6 +17,7 @@ use crate::lake::write::{Finished, Sealing, TableWriter};
 use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
 use crate::sort::Sorter;
+use crate::spool::Spooled;
 use crate::stamp::Reopen as _;
 use crate::text::cp932::Encoding;
 use crate::threads;
@@ -253,28 +254,57 @@ impl<'s> Stage<'s> {
 
     /// A file for the outbox, `path` below it; its bytes are written at once.
     pub fn outbox(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let place = self.outbox_place(path)?;
+        let staged = self.dir.join("outbox").join(&place);
+        create(&staged, bytes)?;
+        let length = i64::try_from(bytes.len()).map_err(|_| Error::failed("a file is too large"))?;
+        self.staged_outbox(staged, place, digest::sha256(bytes), length);
+        Ok(())
+    }
+
+    /// The same of bytes that may lie in a file of the stage already.
+    pub fn outbox_spooled(&mut self, path: &str, spooled: Spooled) -> Result<()> {
+        let from = match spooled {
+            Spooled::Memory(bytes) => return self.outbox(path, &bytes),
+            Spooled::File(from) => from,
+        };
+        let place = self.outbox_place(path)?;
+        let staged = self.dir.join("outbox").join(&place);
+        create_dirs_of(&staged)?;
+        std::fs::rename(&from, &staged).at(&staged)?;
+        let (sha256, bytes) = digest::sha256_file(&staged)?;
+        let length = i64::try_from(bytes).map_err(|_| Error::failed("a file is too large"))?;
+        self.staged_outbox(staged, place, sha256, length);
+        Ok(())
+    }
+
+    /// Folder of the run, for what it works with.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn outbox_place(&self, path: &str) -> Result<String> {
         // A published file never changes: a later one of the same name gets a number.
         let (stem, extension) = path.rsplit_once('.').unwrap_or((path, ""));
         let numbered = (2u32..).map(|n| format!("{stem}_{n}.{extension}"));
-        let path = std::iter::once(path.to_owned())
+        std::iter::once(path.to_owned())
             .chain(numbered)
             .find(|p| !self.store.config.outbox.join(p).exists())
-            .ok_or_else(|| Error::failed("no free name in the outbox"))?;
-        let path = path.as_str();
-        let staged = self.dir.join("outbox").join(path);
-        create(&staged, bytes)?;
+            .ok_or_else(|| Error::failed("no free name in the outbox"))
+    }
+
+    fn staged_outbox(&mut self, staged: PathBuf, place: String, sha256: String, bytes: i64) {
         self.unflushed.push(staged);
         self.outputs.push(OutputRow {
-            path: format!("outbox/{path}"),
-            sha256: digest::sha256(bytes),
-            bytes: i64::try_from(bytes.len()).map_err(|_| Error::failed("a file is too large"))?,
+            path: format!("outbox/{place}"),
+            sha256,
+            bytes,
             rows: None,
             content_digest: None,
             table_name: None,
             partition: None,
             footer: None,
         });
-        Ok(())
     }
 
     /// Sorts what the run works with; its runs lie in the stage and go with it.
