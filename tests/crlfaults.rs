@@ -37,7 +37,8 @@ fn a_set_that_loses_much_in_many_small_steps_is_refused_and_a_list_is_never_swal
     let causes = &json(&lake, &["status"])["crl_causes"];
     assert!(causes.to_string().contains("件数 60 から 0"), "{causes}");
     // What goes is counted, not the difference: as many new ones do not make up for it.
-    let turned: Vec<Vec<u8>> = (0..40u16).map(|n| bytes_of(&long(n.into(), 4, two, n * 100 + 29..n * 100 + 89))).collect();
+    let turned: Vec<Vec<u8>> =
+        (0..40u16).map(|n| bytes_of(&long(n.into(), 4, two, n * 100 + 29..n * 100 + 89))).collect();
     ingest(&lake, two, &turned).exits(3);
     assert_eq!(lake.rows("revocation").len(), 2400);
     lake.run(&["audit", "verify"]).exits(0);
@@ -46,7 +47,10 @@ fn a_set_that_loses_much_in_many_small_steps_is_refused_and_a_list_is_never_swal
 #[test]
 fn an_override_lets_pass_what_was_shown_and_every_cause_is_shown() {
     let (lake, [one, two, three]) = (fresh(false), nights());
-    let set = |number: u128, made: NaiveDate, entries: u16| [bytes_of(&long(1, number, made, 0..entries))];
+    let set = |number: u128, made: NaiveDate, entries: u16| {
+        let next_update = crate::common::crl::now(made) + TimeDelta::hours(24);
+        [bytes_of(&List { next_update, ..long(1, number, made, 0..entries) })]
+    };
     ingest(&lake, one, &set(500, one, 60)).exits(0);
     // Out of date in the third night, and with a number and a size that the date alone would have hidden.
     ingest(&lake, three, &set(3, two, 0)).exits(3);

@@ -1,7 +1,7 @@
 //! Eligibility check logs (資格確認ログ): each inquiry counted once for ever, and the daily partials that months are summed from.
 
-use std::path::Path;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use chrono::Timelike;
 use shikaku_schemas::layout;

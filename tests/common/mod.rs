@@ -115,6 +115,9 @@ impl Lake {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
+        if arguments.first() == Some(&"init") && !self.path("shikaku.toml").exists() {
+            ledger::prepare(self, arguments.contains(&"--no-keys"));
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_shikaku"));
         command.current_dir(self.dir.path()).args(arguments);
         command.env_remove("SHIKAKU_DIE_AT").env_remove("SHIKAKU_DO_AT");

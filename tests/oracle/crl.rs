@@ -104,7 +104,8 @@ impl Refusal {
 
     /// Codes that the n-th file may have. ASSUMED: without one of its own 400112, or what is wrong with the whole set.
     pub fn of_file(&self, n: usize) -> BTreeSet<&'static str> {
-        let whole = self.codes().into_iter().filter(|c| matches!(*c, "400106" | "400107") || self.whole && *c == "400110");
+        let whole =
+            self.codes().into_iter().filter(|c| matches!(*c, "400106" | "400107") || self.whole && *c == "400110");
         self.files.get(&n).cloned().unwrap_or_else(|| whole.chain(["400112"]).collect())
     }
 }
@@ -207,7 +208,7 @@ pub fn duplicates(set: &[List]) -> usize {
 pub fn oddities(list: &List) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     let mut count = |code: &'static str, n: usize| *counts.entry(code).or_default() += n;
-    let order = |e: &Entry| (serial_text(&e.serial).len(), serial_text(&e.serial));
+    let order = |e: &Entry| (hex(&e.serial).len(), hex(&e.serial));
     count("400122", list.entries.windows(2).filter(|two| order(&two[1]) < order(&two[0])).count());
     for entry in &list.entries {
         let negative = entry.serial[0] >= 0x80;

@@ -45,7 +45,7 @@ pub struct World {
     waiting: BTreeMap<Waiting, usize>,
     late_conflicts: usize,
     early: Vec<Verdict>, // conflicts of waiting records that a later record brought to light
-    mark: usize, // whatever the caller calls the record at hand
+    mark: usize,         // whatever the caller calls the record at hand
     request_marks: BTreeMap<u32, usize>,
     linked: Vec<(u32, usize)>,  // serials that got their person, and by which record
     changed: Vec<(u32, usize)>, // serials whose state changed, and by which record

@@ -408,6 +408,10 @@ impl Origin {
             _ => match self.now.members.get_mut(&member) {
                 None => unknown,
                 Some(known) => {
+                    // The row that begins names the record that moved it (fault W1).
+                    if known.0 != link {
+                        known.1.insert("updated_at".to_owned(), get(line, "updated_at").to_owned());
+                    }
                     known.0 = link;
                     Verdict::Accepted
                 }

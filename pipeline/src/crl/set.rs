@@ -531,7 +531,11 @@ fn commit<'s>(
     }
     let set_id = stage.set_id;
     let ends = read.iter().filter_map(|one| one.header.as_ref()).map(|h| h.next_update).min();
-    stage.fact("crl_next_update", &format!("{set_id:06}"), ends.map(|end| end.to_string()).unwrap_or_default());
+    stage.fact(
+        "crl_next_update",
+        &format!("{set_id:06}"),
+        ends.map(|end| end.format("%Y-%m-%dT%H:%M:%S").to_string()).unwrap_or_default(),
+    );
     stage.fact("crl_changes", &format!("{date}#{set_id:06}"), serde_json::to_string(&written.changes)?);
     stage.fact("crl", "in_force_before", taken.earlier.clone().unwrap_or_default());
     stage.fact("crl", "in_force", date);

@@ -215,7 +215,8 @@ impl Group {
 impl Group {
     /// By the Bloom filter of the column, where there is one that can be read.
     pub fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> Result<bool> {
-        let CheckedPart { source: file, .. } = self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
+        let CheckedPart { source: file, .. } =
+            self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         Ok(match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
             (Ok(Some(filter)), CellRef::Text(text)) => filter.check(&text),

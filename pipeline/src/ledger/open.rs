@@ -20,6 +20,9 @@ pub enum Access {
     Create,
 }
 
+/// Tables that follow from the events.
+const PROJECTIONS: [&str; 6] = ["run", "run_input", "run_output", "rejection", "generation", "fact"];
+
 /// Longest wait for a connection. A server that is away is an error of the command, not a night of waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for another writer of the same SQLite file.
@@ -86,6 +89,11 @@ impl Ledger {
         let ledger = Self { runtime, pool, sqlite, keys: None };
         let version = if access == Access::Create { 0 } else { ledger.version()? };
         ledger.migrate(version, access)?;
+        // A table that is gone is damage, whatever the command would have asked of it.
+        for table in [["event"].as_slice(), &PROJECTIONS].concat() {
+            let _: Vec<(i64,)> =
+                ledger.rows(AssertSqlSafe(format!("SELECT CAST(1 AS BIGINT) FROM {table} LIMIT 1")), &[])?;
+        }
         Ok(ledger)
     }
 
@@ -131,7 +139,7 @@ impl Ledger {
                 sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(number).execute(&mut *tx).await?;
             }
             if version > 0 {
-                for table in ["run", "run_input", "run_output", "rejection", "generation", "fact"] {
+                for table in PROJECTIONS {
                     tx.execute(AssertSqlSafe(format!("DELETE FROM {table}"))).await?;
                 }
                 let events: Vec<Stored> =
