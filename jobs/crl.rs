@@ -30,7 +30,7 @@ pub const JOB: Job = Job {
     due: |store, _| {
         let Some(dir) = inbox_folder(store, "crl")? else { return Ok(None) };
         let sets = set::finished(&dir)?;
-        Ok((!sets.is_empty()).then(|| Due { paths: sets, month: None }))
+        Ok(if sets.is_empty() { None } else { Some(Due { paths: sets, month: None }) })
     },
     run,
 };

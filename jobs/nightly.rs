@@ -64,9 +64,9 @@ fn check_inbox(store: &Store) -> Result<()> {
     let inbox = &store.config.inbox;
     let unusable = |what: &str| Error::usage(format!("inbox {}: {what}", inbox.display()));
     match std::fs::read_dir(inbox) {
-        Err(error) => return Err(unusable(&format!("cannot be read ({error}); is it mounted?"))),
+        Err(error) => Err(unusable(&format!("cannot be read ({error}); is it mounted?"))),
         Ok(_) if !config::INBOX.iter().any(|kind| inbox.join(kind).exists()) => {
-            return Err(unusable("none of its folders is there; is it mounted?"));
+            Err(unusable("none of its folders is there; is it mounted?"))
         }
         Ok(_) => Ok(()),
     }

@@ -5,10 +5,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Lake, Sub, sub_file};
+use crate::common::{Done, Lake, Sub, sub_file};
 use crate::nightly::{NIGHTS, fill, sample_lake};
 
 const D: &str = "2026-10-30";
+
+/// Runs a command that must not wait: 124 if it does.
+fn soon(lake: &Lake, arguments: &[&str]) -> Done {
+    let mut command = Command::new("timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_shikaku")]).args(arguments).current_dir(lake.dir.path());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Done { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
 
 fn with_file(lake: Lake) -> Lake {
     let lake = lake.load_masters();
@@ -244,13 +253,12 @@ fn the_ledger_url_is_never_echoed() {
         "mysql://u@h/SECRET",
     ] {
         lake.write("shikaku.toml", config.replace("url = \"\"", &format!("url = \"{url}\"")).as_bytes());
-        let started = std::time::Instant::now();
         for command in [["init", "--no-keys"].as_slice(), &["status"], &["doctor"], &["nightly", "--date", D]] {
-            let done = lake.run(command);
+            // A server that is away is no night of waiting.
+            let done = soon(&lake, command);
             assert!(done.code == 1 || done.code == 2, "{url}: {}", done.code);
             assert!(!(done.stdout + &done.stderr).contains("SECRET"), "{url}");
         }
-        assert!(started.elapsed().as_secs() < 40, "{url}: a server that is away is no night of waiting");
     }
 }
 
@@ -272,12 +280,10 @@ fn damage_is_told_from_trouble() {
         std::fs::write(&ledger, &good).unwrap();
     };
     let quickly = |code: i32, what: &str| {
-        let started = std::time::Instant::now();
         for command in commands {
-            let done = lake.run(command);
+            let done = soon(&lake, command);
             assert_eq!(done.code, code, "{what}, {command:?}: {}{}", done.stdout, done.stderr);
         }
-        assert!(started.elapsed().as_secs() < 20, "{what}");
     };
     crate::common::ledger::change(&lake, "DROP TABLE event");
     quickly(5, "a table is gone");
@@ -339,14 +345,13 @@ fn reading_commands_work_on_a_lake_that_cannot_be_written() {
     let read_only = |arguments: &str| {
         let at = lake_dir.display();
         let script = format!("mount --bind {at} {at} && mount -o remount,ro,bind {at} && exec {binary} {arguments}");
-        Command::new("unshare").args(["-m", "sh", "-c", &script]).current_dir(lake.dir.path()).output()
+        Command::new("timeout").args(["20", "unshare", "-m", "sh", "-c", &script]).current_dir(lake.dir.path()).output()
     };
     let allowed = read_only("--version").is_ok_and(|done| done.status.success());
     if !allowed {
         eprintln!("skipped: mounts are not allowed here");
         return;
     }
-    let started = std::time::Instant::now();
     for arguments in ["status", "runs list", "views", "audit verify", "--json status"] {
         let done = read_only(arguments).unwrap();
         assert_eq!(done.status.code(), Some(0), "{arguments}: {}", String::from_utf8_lossy(&done.stderr));
@@ -356,7 +361,6 @@ fn reading_commands_work_on_a_lake_that_cannot_be_written() {
         let code = read_only(arguments).unwrap().status.code();
         assert!(matches!(code, Some(1 | 2)), "{arguments}: {code:?}");
     }
-    assert!(started.elapsed().as_secs() < 20);
     lake.run(&["audit", "verify"]).exits(0);
 }
 
@@ -429,4 +433,24 @@ fn operators_read_japanese_where_the_locale_or_the_configuration_says_so() {
     assert!(status("C.UTF-8").contains("業務日"));
     let done = lake.run(&["doctor"]);
     assert!(done.stdout.contains("台帳"), "{}", done.stdout);
+}
+
+#[test]
+fn many_deltas_fold_with_few_handles() {
+    let lake = Lake::with_masters();
+    let first = shikaku_pipeline::time::BusinessDate("2026-01-01".parse().unwrap()).0;
+    let last = 60;
+    for n in 1..=last {
+        let date = shikaku_pipeline::time::add_days(first, i64::from(n)).to_string();
+        lake.ingest("subscribers", &format!("{n}.csv"), &sub_file(n, &[Sub::new(1, n)]), &date).exits(0);
+    }
+    let before = lake.rows("member");
+    let date = |lake: &Lake| lake.store().ledger.fact("state", "business_date").unwrap();
+    let newest = date(&lake);
+    let command = format!("ulimit -n 40; exec {} compact", env!("CARGO_BIN_EXE_shikaku"));
+    let done = Command::new("sh").current_dir(lake.dir.path()).args(["-c", &command]).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(lake.rows("member"), before);
+    assert_eq!(date(&lake), newest);
+    lake.run(&["audit", "verify"]).exits(0);
 }

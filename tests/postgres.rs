@@ -24,6 +24,9 @@ fn the_ledger_works_the_same_on_postgresql() {
     lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1)]), "2026-10-30").exits(0);
     assert_eq!(lake.rows("member").len(), 1);
     lake.run(&["status"]).exits(0);
+    for date in ["2026-10-31", "2026-11-01", "2026-11-02"] {
+        lake.run(&["nightly", "--date", date]).exits(0);
+    }
     // The chain's end is where it is, with more events than one digit counts.
     let done = lake.run(&["audit", "verify"]).exits(0);
     let events = lake.store().ledger.events().unwrap().len();

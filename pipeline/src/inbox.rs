@@ -157,13 +157,16 @@ pub fn safe_name(name: &str) -> String {
     if clean.is_empty() || my_number::found_in(&clean) { "input".to_owned() } else { clean }
 }
 
+/// Files and folders that could not be looked at, and why.
+pub type Unread = Vec<(PathBuf, String)>;
+
 /// What lies below some paths.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Files, each once, in path order.
     pub files: Vec<PathBuf>,
-    /// Files and folders that could not be looked at, and why; the others are taken all the same.
-    pub unread: Vec<(PathBuf, String)>,
+    /// The others are taken all the same.
+    pub unread: Unread,
     /// Symbolic links and other things that are no files: what they lead to is not the inbox's.
     pub passed_over: Vec<PathBuf>,
 }
@@ -219,14 +222,14 @@ fn walk(path: &Path, named: bool, found: &mut Found) {
 pub struct Gathered {
     pub new: Vec<Input>,
     pub known: Vec<Input>,
-    /// Files and folders that could not be read, and why; they stay for the next run.
-    pub unread: Vec<(PathBuf, String)>,
+    /// They stay for the next run.
+    pub unread: Unread,
     /// Links and the like.
     pub passed_over: Vec<PathBuf>,
 }
 
 /// Reads the digests of files, side by side. What cannot be read is set aside: one bad file must not hold up the others.
-pub fn read_all(store: &Store, files: &[PathBuf]) -> Result<(Vec<Input>, Vec<(PathBuf, String)>)> {
+pub fn read_all(store: &Store, files: &[PathBuf]) -> Result<(Vec<Input>, Unread)> {
     let read: Vec<Result<Input>> = files.par_iter().map(|path| Input::read(path, &store.config.inbox)).collect();
     let (mut inputs, mut unread) = (Vec::new(), Vec::new());
     for (path, one) in files.iter().zip(read) {

@@ -257,7 +257,7 @@ impl SetReader<'_, '_> {
         };
         let threads = rayon::current_num_threads();
         let done: Vec<Result<Share>> = std::thread::scope(|scope| -> Result<_> {
-            let started: Vec<_> = (0..threads).map(|_| spawn_scoped(scope, &work)).collect::<Result<_>>()?;
+            let started: Vec<_> = (0..threads).map(|_| spawn_scoped(scope, work)).collect::<Result<_>>()?;
             let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
             Ok(joined.map(|one| one.unwrap_or_else(|_| Err(Error::failed("a reader of the set stopped")))).collect())
         })?;

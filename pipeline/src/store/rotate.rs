@@ -135,11 +135,12 @@ pub fn before_rotation(store: &Store, committed: &Committed) -> Result<Option<Co
     if !staging(store).exists() {
         return Ok(None);
     }
-    let rotations = store.ledger.events()?.into_iter().filter_map(|stored| match serde_json::from_str(&stored.body) {
-        Ok(Event::KeysRotated { files, .. }) => Some(files),
-        _ => None,
-    });
-    let Some(files) = rotations.last() else { return Ok(None) };
+    let mut rotations =
+        store.ledger.events()?.into_iter().rev().filter_map(|stored| match serde_json::from_str(&stored.body) {
+            Ok(Event::KeysRotated { files, .. }) => Some(files),
+            _ => None,
+        });
+    let Some(files) = rotations.next() else { return Ok(None) };
     let old: BTreeMap<String, String> = files.into_iter().map(|f| (f.path, f.old)).collect();
     let mut before = committed.clone();
     for output in &mut before.outputs {
