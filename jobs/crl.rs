@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use shikaku_pipeline::crl::{judge, set};
+use shikaku_pipeline::crl::{folder, judge, set, state};
 use shikaku_pipeline::error;
 use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::ledger::Event;
@@ -29,7 +29,7 @@ pub const JOB: Job = Job {
     writes: "revocation, revocation_history",
     due: |store, _| {
         let Some(dir) = inbox_folder(store, "crl")? else { return Ok(None) };
-        let sets = set::finished(&dir)?;
+        let sets = folder::finished(&dir)?;
         Ok(if sets.is_empty() { None } else { Some(Due { paths: sets, month: None }) })
     },
     run,
@@ -48,12 +48,13 @@ struct Folders {
 fn sort_out(store: &Store, date: BusinessDate, folders: &[PathBuf]) -> Result<Folders> {
     let morning = add_days(date.0, 1).format("%Y%m%d").to_string();
     let (mut ready, future): (Vec<PathBuf>, Vec<PathBuf>) =
-        folders.iter().cloned().partition(|dir| set::date_of(dir).is_none_or(|name| name <= morning));
-    ready.sort_by_key(|dir| set::date_of(dir));
+        folders.iter().cloned().partition(|dir| folder::date_of(dir).is_none_or(|name| name <= morning));
+    ready.sort_by_key(|dir| folder::date_of(dir));
     let set = ready.pop();
     // A folder older than one that was looked at comes too late.
     let newest = store.ledger.fact("crl", "newest_set")?.filter(|newest| *newest <= morning);
-    let late = set.clone().filter(|dir| set::date_of(dir).is_some_and(|own| newest.is_some_and(|newest| own < newest)));
+    let late =
+        set.clone().filter(|dir| folder::date_of(dir).is_some_and(|own| newest.is_some_and(|newest| own < newest)));
     ready.extend(late.clone());
     Ok(Folders { set: set.filter(|_| late.is_none()), passed: ready, future })
 }
@@ -69,7 +70,7 @@ fn list(paths: &[PathBuf]) -> Result<Listed> {
     let mut listed = Listed { files: Vec::new(), marks: Vec::new(), ignored: 0 };
     for path in paths {
         if path.is_dir() {
-            let (found, other) = set::files(path)?;
+            let (found, other) = folder::files(path)?;
             listed.files.extend(found);
             listed.ignored += other;
             listed.marks.extend(Some(path.join("_DONE")).filter(|mark| mark.exists()));
@@ -107,7 +108,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     let (inputs, marks) = (read(store, &listed.files)?, read(store, &listed.marks)?);
     let (passed, old_marks) = (read(store, &old.files)?, read(store, &old.marks)?);
     let morning = add_days(call.date.0, 1).format("%Y%m%d").to_string();
-    let newest = own.iter().filter_map(|dir| set::date_of(dir)).filter(|name| *name <= morning).max();
+    let newest = own.iter().filter_map(|dir| folder::date_of(dir)).filter(|name| *name <= morning).max();
     let finish = |stage: &mut Stage<'_>| -> Result<()> {
         if let Some(name) = &newest {
             stage.fact("crl", "newest_set", name.clone());
@@ -132,7 +133,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         report.rejections = store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
     }
     if !call.in_night {
-        report.rejections |= set::overdue(store, call.date.crl_now(store.config.crl_now_time))?.is_some();
+        report.rejections |= state::overdue(store, call.date.crl_now(store.config.crl_now_time))?.is_some();
     }
     for folder in &folders.future {
         tracing::warn!(job = JOB.name, "a CRL folder is dated later than the coming morning and was not looked at");
@@ -150,7 +151,7 @@ fn take_set(
     passed: &[Input],
     then: impl FnOnce(&mut Stage<'_>) -> Result<()>,
 ) -> Result<RunReport> {
-    let judged = set::judged_against(call.store, &set::identity(inputs))?;
+    let judged = state::judged_against(call.store, &set::identity(inputs))?;
     let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?), ("judged_against", judged)]);
     let all: Vec<Input> = inputs.iter().chain(passed).cloned().collect();
     run_job(call, JOB.name, parameters, &all, |stage| {
@@ -189,7 +190,7 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
         shown.entry(place.clone()).or_default().insert(cause.code.clone());
     }
     let said =
-        set::Override { by: by.to_owned(), reason: reason.to_owned(), shown, date: date.to_string(), at: at.clone() };
+        state::Override { by: by.to_owned(), reason: reason.to_owned(), shown, date: date.to_string(), at: at.clone() };
     let value = serde_json::to_string(&said)?;
     store.note(Event::Fact { name, key: set::identity(&inputs), value, at })?;
     let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false, in_night: false };

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use shikaku_pipeline::config::{self, Config};
 use shikaku_pipeline::crl::ca;
-use shikaku_pipeline::crl::set::{self, Overdue};
+use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::{Store, head};
 use shikaku_pipeline::time::{BusinessDate, add_days};
@@ -197,7 +197,7 @@ fn dates(store: &Store) -> Result<(bool, String)> {
 }
 
 fn crl(store: &Store) -> Result<(bool, String)> {
-    Ok(match set::overdue(store, outside::now())? {
+    Ok(match state::overdue(store, outside::now())? {
         Some(Overdue::Stale) => (false, say("doctor.crl_stale", &[])),
         Some(Overdue::Expired(end)) => (false, say("doctor.crl_expired", &[("end", &end)])),
         None => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indicatif::{ProgressBar, ProgressStyle};
 use shikaku_pipeline::calendar::{self, Holidays};
 use shikaku_pipeline::config;
-use shikaku_pipeline::crl::set::{self, Overdue};
+use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::ledger::query::RunStatus;
 use shikaku_pipeline::ledger::{Event, RunRow};
 use shikaku_pipeline::masters::Masters;
@@ -204,7 +204,7 @@ fn crl_outcome(store: &Store, date: BusinessDate) -> Result<Option<JobOutcome>> 
     if store.outside.clock.now() < morning {
         return Ok(None);
     }
-    let (state, error) = match set::overdue(store, morning)? {
+    let (state, error) = match state::overdue(store, morning)? {
         None => return Ok(None),
         Some(Overdue::Stale) => ("stale", operator::text(outside::language(), "night.crl_stale", &[])),
         Some(Overdue::Expired(end)) => {

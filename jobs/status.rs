@@ -6,7 +6,8 @@ use std::fmt::Display;
 use serde::Serialize;
 use shikaku_pipeline::crl::judge;
 use shikaku_pipeline::crl::listing::Changes;
-use shikaku_pipeline::crl::set::{self, CauseOf, Overdue};
+use shikaku_pipeline::crl::set::CauseOf;
+use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::{Result, inbox};
@@ -85,7 +86,7 @@ fn collect(store: &Store) -> Result<Status> {
         tables,
         crl_in_force: store.ledger.fact("crl", "in_force")?,
         crl_stale: store.ledger.fact("crl", "stale")?.as_deref() == Some("1"),
-        crl_expired: match set::overdue(store, outside::now())? {
+        crl_expired: match state::overdue(store, outside::now())? {
             Some(Overdue::Expired(end)) => Some(end.to_string()),
             _ => None,
         },

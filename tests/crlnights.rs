@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
-use shikaku_pipeline::crl::set;
+use shikaku_pipeline::crl::{folder, set};
 use shikaku_pipeline::digest;
 use shikaku_pipeline::inbox::Input;
 use shikaku_pipeline::inquire::certificate;
@@ -60,7 +60,7 @@ fn run(lake: &Lake, date: NaiveDate, dice: Option<&mut Dice>, die_at: u64) {
     if !folder(lake, date).exists() {
         return;
     }
-    let (mut files, _) = set::files(&folder(lake, date)).unwrap();
+    let (mut files, _) = folder::files(&folder(lake, date)).unwrap();
     dice.into_iter().for_each(|dice| dice.shuffle(&mut files));
     let inputs: Vec<Input> = files.iter().map(|f| Input::read(f, &store.config.inbox).unwrap()).collect();
     if inputs.is_empty() {

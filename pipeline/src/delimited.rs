@@ -12,7 +12,7 @@ use crate::ledger::InputRow;
 use crate::outbox;
 use crate::read::envelope::{self, Accepts, Header};
 use crate::spool::Spooled;
-use crate::store::commit::Landed;
+use crate::store::staged::Landed;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 

@@ -1,76 +1,28 @@
 //! A night's set of CRLs: every one verified, compared with the set in force, taken whole or refused with reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use chrono::{NaiveDate, NaiveDateTime};
-use shikaku_schemas::operator;
+use chrono::NaiveDate;
 
 use super::ca::{self, Ca};
-use super::der::Malformed;
-use super::judge::{self, Accepted, Cause, Measure, Point};
+use super::judge::{self, Cause, Measure, Point};
 use super::listing::{self, Changes, Merged, Names};
 use super::oddity::Oddity;
-use super::parse::{self, Header, Stop};
-use super::{entries, pem};
+use super::reading::{Read, SetReader};
+use super::state::{accepted, judged_against, points_in_force};
 use crate::check::Finding;
 use crate::digest;
-use crate::error::{At, Error, Result};
-use crate::inbox::{Input, is_unfinished};
+use crate::error::{Error, Result};
+use crate::inbox::Input;
 use crate::ledger::InputRow;
 use crate::outbox;
-use crate::sort::{Batch, Sorter};
-use crate::store::commit::{Landed, Lander};
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
-use crate::threads::spawn_scoped;
 
-/// Largest CRL that is taken, in bytes: 10 million entries are 350–420 MB (libs.md §b).
-const MAX_BYTES: i64 = 2_000_000_000;
 /// Bytes of entries that are sorted in memory at once.
 const SORT_BUDGET: usize = 64 << 20;
-/// Bytes of entries that a reader gathers before it hands them over.
-const HAND_OVER: usize = 1 << 20;
-
-/// Files of a set: `*.crl` of one folder; everything else is counted and ignored.
-pub fn files(dir: &Path) -> Result<(Vec<PathBuf>, u64)> {
-    let (mut found, mut ignored) = (Vec::new(), 0);
-    for entry in std::fs::read_dir(dir).at(dir)? {
-        let entry = entry.at(dir)?;
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        // A link could lead anywhere; a hidden file is one that is still being delivered.
-        let whole = entry.file_type().at(&path)?.is_file() && !is_unfinished(&name);
-        if whole && path.extension().is_some_and(|e| e == "crl") {
-            found.push(path);
-        } else if name != "_DONE" {
-            ignored += 1;
-        }
-    }
-    found.sort();
-    Ok((found, ignored))
-}
-
-/// `YYYYMMDD` of a set's folder.
-pub fn date_of(dir: &Path) -> Option<String> {
-    let name = dir.file_name()?.to_str()?;
-    (name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.to_owned())
-}
-
-/// Finished sets of the inbox, oldest first: `crl/<YYYYMMDD>/` with `_DONE` in it.
-pub fn finished(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut sets = Vec::new();
-    for entry in std::fs::read_dir(dir).at(dir)? {
-        let entry = entry.at(dir)?;
-        let path = entry.path();
-        if entry.file_type().at(&path)?.is_dir() && date_of(&path).is_some() && path.join("_DONE").exists() {
-            sets.push(path);
-        }
-    }
-    sets.sort();
-    Ok(sets)
-}
 
 /// Loads the configured trust anchors.
 pub fn trust_anchors(store: &Store) -> Result<Vec<Ca>> {
@@ -81,17 +33,6 @@ pub fn trust_anchors(store: &Store) -> Result<Vec<Ca>> {
 pub fn identity(inputs: &[Input]) -> String {
     let digests: BTreeSet<&str> = inputs.iter().map(|i| i.sha256.as_str()).collect();
     digest::of_parts(digests)[..16].to_owned()
-}
-
-/// One CRL of a set.
-struct Read {
-    input: Input,
-    /// What it says of itself, if it could be read and verified.
-    header: Option<Header>,
-    /// What it is refused by, in the order of the checks.
-    causes: Vec<Cause>,
-    rows: i64,
-    landed: Option<Landed>,
 }
 
 /// Reads, verifies and, if all is well, commits a set. Returns whether it was taken.
@@ -168,189 +109,6 @@ pub fn pass_over(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         stage.inputs.push(InputRow { state: "passed_over".to_owned(), code: Some("400114".to_owned()), ..row });
     }
     Ok(())
-}
-
-/// The run whose set this set is, or was, judged against: part of what a run over it is. A set that was refused is looked at
-/// again once another is in force; the one in force stays done.
-pub fn judged_against(store: &Store, set: &str) -> Result<String> {
-    let fact = |key: &str| store.ledger.fact("crl", key);
-    let same = fact("in_force_identity")?.as_deref() == Some(set);
-    Ok(fact(if same { "in_force_judged" } else { "in_force_run" })?.unwrap_or_default())
-}
-
-/// What an operator was shown of this set and let pass, in this night.
-fn accepted(stage: &Stage<'_>, set: &str) -> Result<Accepted> {
-    let Some(text) = stage.store.ledger.fact("crl_override", set)? else { return Ok(Accepted::new()) };
-    let said: Override = serde_json::from_str(&text)?;
-    Ok(if said.date == stage.date.to_string() { said.shown } else { Accepted::new() })
-}
-
-/// What the ledger keeps of an override (fact `crl_override`, key = identity of the set).
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub struct Override {
-    pub by: String,
-    pub reason: String,
-    pub shown: Accepted,
-    /// The night that it is for.
-    pub date: String,
-    pub at: String,
-}
-
-/// Distribution points in force. A point that was let go stands as an empty text; any other that cannot be read is damage:
-/// without it the guards would look away.
-pub fn points_in_force(store: &Store) -> Result<BTreeMap<String, Point>> {
-    let facts = store.ledger.facts("crl_point")?.into_iter().filter(|(_, value)| !value.is_empty());
-    let damaged =
-        |name: &str| Error::integrity(format!("the ledger's entry of distribution point {name} cannot be read"));
-    facts.map(|(key, value)| Ok((key.clone(), serde_json::from_str(&value).map_err(|_| damaged(&key))?))).collect()
-}
-
-/// Why the list in force is not what the morning should have.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overdue {
-    /// The newest set was refused.
-    Stale,
-    /// A list of the set in force ended at this moment.
-    Expired(NaiveDateTime),
-}
-
-/// Whether the set in force is older than it should be at a moment; a lake that never had a set has none to be old.
-pub fn overdue(store: &Store, now: NaiveDateTime) -> Result<Option<Overdue>> {
-    if store.ledger.fact("crl", "in_force")?.is_none() {
-        return Ok(None);
-    }
-    if store.ledger.fact("crl", "stale")?.as_deref() == Some("1") {
-        return Ok(Some(Overdue::Stale));
-    }
-    let ends = points_in_force(store)?.into_values().filter_map(|point| point.next_update).min();
-    Ok(ends.filter(|end| *end <= now).map(Overdue::Expired))
-}
-
-/// What one thread read and landed, by the place of each file.
-type Share = (Vec<(usize, Read)>, Vec<(usize, Landed)>);
-
-/// Reads the files of a set side by side; their entries go to one sorter.
-struct SetReader<'r, 's> {
-    store: &'s Store,
-    cas: &'r [Ca],
-    issuers: &'r [String],
-    sorter: &'r Mutex<Sorter<'s>>,
-    /// A CRL was refused: the set will not be taken, and no entry is needed any more.
-    failed: AtomicBool,
-}
-
-impl SetReader<'_, '_> {
-    /// Reads and lands all files, on threads of their own: a sort inside the pool that waited for the sorter would wait for
-    /// itself.
-    fn read_all(&self, inputs: Vec<Input>, lander: Lander<'_>) -> Result<Vec<Read>> {
-        let (next, landing) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || -> Result<Share> {
-            let (mut read, mut landed) = (Vec::new(), Vec::new());
-            while let Some((at, input)) = claim(&next, &inputs) {
-                read.push((at, self.read_one(at, input)?));
-            }
-            while let Some((at, input)) = claim(&landing, &inputs) {
-                landed.push((at, lander.stage(input)?));
-            }
-            Ok((read, landed))
-        };
-        let threads = rayon::current_num_threads();
-        let done: Vec<Result<Share>> = std::thread::scope(|scope| -> Result<_> {
-            let started: Vec<_> = (0..threads).map(|_| spawn_scoped(scope, work)).collect::<Result<_>>()?;
-            let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
-            Ok(joined.map(|one| one.unwrap_or_else(|_| Err(Error::failed("a reader of the set stopped")))).collect())
-        })?;
-        let (mut all, mut places) = (BTreeMap::new(), Vec::new());
-        for one in done {
-            let (read, landed) = one?;
-            all.extend(read);
-            places.extend(landed);
-        }
-        for (at, landed) in places {
-            if let Some(read) = all.get_mut(&at) {
-                read.landed = Some(landed);
-            }
-        }
-        Ok(all.into_values().collect())
-    }
-
-    fn read_one(&self, point: usize, input: &Input) -> Result<Read> {
-        let mut rows = 0i64;
-        let outcome = match input.bytes > MAX_BYTES {
-            true => Err(Cause::new("400003", format!("{} バイト", input.bytes))),
-            false => self.parse(point, input, &mut rows)?,
-        };
-        if outcome.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
-        }
-        let (header, causes) = outcome.map_or_else(|cause| (None, vec![cause]), |header| (Some(header), Vec::new()));
-        Ok(Read { input: input.clone(), header, causes, rows, landed: None })
-    }
-
-    fn parse(&self, point: usize, input: &Input, rows: &mut i64) -> Result<std::result::Result<Header, Cause>> {
-        let read = self.entries(point, input, self.cas, rows).and_then(|(header, kept)| {
-            if kept {
-                return Ok(header);
-            }
-            // Several CAs of one name: now it is known which, and the entries are read again.
-            *rows = 0;
-            let own: Vec<Ca> = self.cas.iter().filter(|ca| ca.key_id == header.issuer_key_id).cloned().collect();
-            let (header, kept) = self.entries(point, input, &own, rows)?;
-            // A list without its entries must never come into force.
-            if kept { Ok(header) } else { Err(Stop::Own(Error::failed("the entries of a CRL were not kept"))) }
-        });
-        match read {
-            Ok(header) => Ok(Ok(header)),
-            Err(Stop::Own(error)) => Err(error),
-            Err(Stop::Malformed(bad)) => {
-                let file = &input.sha256[..12];
-                tracing::warn!(file, code = bad.code, offset = bad.offset, what = bad.what, "CRL refused");
-                Ok(Err(Cause::new(bad.code, format!("{}、オフセット{}", operator::cause(bad.what), bad.offset))))
-            }
-        }
-    }
-
-    /// Reads one CRL; whether its entries were kept.
-    fn entries(
-        &self,
-        point: usize,
-        input: &Input,
-        cas: &[Ca],
-        rows: &mut i64,
-    ) -> std::result::Result<(Header, bool), Stop> {
-        let (mut batch, mut record, mut kept) = (Batch::default(), Vec::new(), true);
-        let header = parse::read(der(self.store, input)?, cas, |ca, entry| {
-            *rows += 1;
-            let issuer = ca.and_then(|ca| self.issuers.binary_search(&ca.key_id).ok());
-            let Some(issuer) = issuer.filter(|_| !self.failed.load(Ordering::Relaxed)) else {
-                kept = false;
-                return Ok(());
-            };
-            entries::pack(&entry, issuer, point, &mut record)?;
-            batch.push(&record)?;
-            if batch.size() >= HAND_OVER { self.hand_over(&mut batch) } else { Ok(()) }
-        })?;
-        self.hand_over(&mut batch).map_err(Stop::Own)?;
-        // When another CRL was refused, no entry of the set will be needed.
-        Ok((header, kept || self.failed.load(Ordering::Relaxed)))
-    }
-
-    fn hand_over(&self, batch: &mut Batch) -> Result<()> {
-        let mut sorter = self.sorter.lock().map_err(|_| Error::failed("a reader of the set stopped"))?;
-        sorter.absorb(batch)
-    }
-}
-
-fn der(store: &Store, input: &Input) -> std::result::Result<Box<dyn std::io::Read>, Stop> {
-    let der = input.open(store).and_then(|source| pem::der(source, "X509 CRL").at(&input.path));
-    let neither = Malformed { code: "400101", what: "is neither DER nor PEM", offset: 0 };
-    der.map_err(Stop::Own)?.ok_or_else(|| neither.into())
-}
-
-fn claim<'i>(next: &AtomicUsize, inputs: &'i [Input]) -> Option<(usize, &'i Input)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    inputs.get(at).map(|input| (at, input))
 }
 
 /// What is wrong with the set as a whole.

@@ -24,7 +24,7 @@ use crate::masters::{DEFINITIONS_REFUSED, Masters};
 use crate::outbox;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
-use crate::store::commit::{Landed, Lander};
+use crate::store::staged::{Landed, Lander};
 use crate::time::to_millis;
 
 /// Bytes of input worked on at once, in whole insurers; bounds memory, not results.

@@ -10,6 +10,7 @@ mod outside;
 pub mod place;
 pub mod publish;
 pub mod rotate;
+pub mod staged;
 pub mod verify;
 
 use std::fs::File;
