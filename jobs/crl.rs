@@ -29,8 +29,9 @@ pub const JOB: Job = Job {
     writes: "revocation, revocation_history",
     due: |store, _| {
         let Some(dir) = inbox_folder(store, "crl")? else { return Ok(None) };
-        let sets = folder::finished(&dir)?;
-        Ok(if sets.is_empty() { None } else { Some(Due { paths: sets, month: None }) })
+        let inbox = folder::look(&dir)?;
+        let due = !inbox.finished.is_empty() || !inbox.odd.is_empty();
+        Ok(due.then(|| Due { paths: inbox.finished, month: None }))
     },
     run,
 };
@@ -134,6 +135,16 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     }
     if !call.in_night {
         report.rejections |= state::overdue(store, call.date.crl_now(store.config.crl_now_time))?.is_some();
+    }
+    let odd = match call.in_night {
+        true => inbox_folder(store, "crl")?.map(|dir| folder::look(&dir)).transpose()?.unwrap_or_default().odd,
+        false => Vec::new(),
+    };
+    for path in &odd {
+        tracing::warn!(job = JOB.name, "something in inbox/crl is no folder of a date and was not looked at");
+        report.rejections = true;
+        let shown: &dyn std::fmt::Display = &error::shown(path).display().to_string();
+        report.notes.push(operator::text(outside::language(), "night.crl_odd", &[("path", shown)]));
     }
     for folder in &folders.future {
         tracing::warn!(job = JOB.name, "a CRL folder is dated later than the coming morning and was not looked at");

@@ -8,7 +8,7 @@ use shikaku_pipeline::config::{self, Config};
 use shikaku_pipeline::crl::ca;
 use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::masters::Masters;
-use shikaku_pipeline::store::{Store, head};
+use shikaku_pipeline::store::{Store, check_places, head};
 use shikaku_pipeline::time::{BusinessDate, add_days};
 use shikaku_pipeline::{Result, calendar};
 use shikaku_schemas::{operator, tables};
@@ -82,6 +82,9 @@ fn folders(checks: &mut Checks, config: &Config) {
             Err(error) => Err(say("doctor.not_writable", &[("path", &dir.display()), ("why", &error)])),
         };
         checks.add("doctor.folder", detail.is_ok(), detail.unwrap_or_else(|bad| bad));
+    }
+    if let Err(error) = check_places(config) {
+        checks.add("doctor.folder", false, error.to_string());
     }
     let outbox = &config.outbox;
     // Made by the first run; until then its place must take it.

@@ -130,6 +130,7 @@ fn take_in(
 ) -> Result<RunReport> {
     let gathered = inbox::gather(call.store, &call.paths)?;
     let again = known_before(call, job, &gathered.known)?;
+    shikaku_pipeline::masters::restore_definitions(call.store, &gathered.known)?;
     let mut report = if gathered.new.is_empty() {
         RunReport { job: job.to_owned(), unchanged: true, ..RunReport::default() }
     } else {
@@ -209,7 +210,10 @@ fn run(
     match work(&mut stage) {
         Ok(()) => stage.commit(),
         Err(error) => {
-            call.store.fail(&stage.run, &error)?;
+            // The reason must not be lost to a ledger that cannot take it down.
+            if let Err(second) = call.store.fail(&stage.run, &error) {
+                tracing::error!(job, "the failure could not be noted: {second}");
+            }
             Err(error)
         }
     }

@@ -93,14 +93,11 @@ pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
     for job in JOBS {
         bar.set_message(job.name);
         let mut outcome = one(store, date, force, job, &failed);
-        if let Some(since) = since.filter(|_| outcome.exit_code == 0) {
-            // What was rejected before the night was cut off was rejected in this night.
-            let runs = store.ledger.runs_of(job.name, &date.to_string())?;
-            let rejected =
-                |r: &RunStatus| r.started_seq > since && r.outcome.as_deref() == Some("done_with_rejections");
-            if runs.iter().any(|r| r.status == "published" && rejected(r)) {
-                (outcome.state, outcome.exit_code) = ("rejections", 3);
-            }
+        // What was rejected before the night was cut off was rejected in this night. A ledger that does not answer is told by
+        // the jobs themselves.
+        let before = since.filter(|_| outcome.exit_code == 0);
+        if before.is_some_and(|since| rejected_since(store, date, job.name, since).unwrap_or(false)) {
+            (outcome.state, outcome.exit_code) = ("rejections", 3);
         }
         if outcome.exit_code == 1 || outcome.exit_code == 5 || outcome.exit_code == 2 {
             failed.insert(job.name);
@@ -119,10 +116,27 @@ pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // What every job did is told even if the ledger has gone meanwhile.
+    if let Err(error) = close(store, date, run.run_id, &mut night) {
+        tracing::error!(job = "nightly", "{error}");
+        let (text, exit_code) = (error.to_string(), night_code(&error));
+        night.jobs.push(JobOutcome { job: "nightly", state: "failed", report: None, error: Some(text), exit_code });
+    }
+    Ok(night)
+}
+
+/// What is judged at the end of a night, and its end.
+fn close(store: &Store, date: BusinessDate, run_id: String, night: &mut Night) -> Result<()> {
     night.jobs.extend(calendar_outcome(store, date)?);
     night.jobs.extend(crl_outcome(store, date)?);
-    store.note(Event::RunPublished { run_id: run.run_id, at: store.now() })?;
-    Ok(night)
+    store.note(Event::RunPublished { run_id, at: store.now() })
+}
+
+/// Whether a job of that night rejected something in a run that began after an event.
+fn rejected_since(store: &Store, date: BusinessDate, job: &str, since: i64) -> Result<bool> {
+    let runs = store.ledger.runs_of(job, &date.to_string())?;
+    let rejected = |r: &RunStatus| r.status == "published" && r.outcome.as_deref() == Some("done_with_rejections");
+    Ok(runs.iter().any(|r| r.started_seq > since && rejected(r)))
 }
 
 fn one(

@@ -54,10 +54,13 @@ pub fn synthesised(output: &Path, files: u64, bytes: u64, json: bool) -> Result<
 
 /// One line of a run's counts.
 fn counts(report: &RunReport) -> String {
-    let mut line = format!(
-        "read {}, accepted {}, rejected {}, duplicate {}",
-        report.rows_read, report.rows_accepted, report.rows_rejected, report.rows_duplicate
-    );
+    let values: [(&str, &dyn Display); 4] = [
+        ("read", &report.rows_read),
+        ("accepted", &report.rows_accepted),
+        ("rejected", &report.rows_rejected),
+        ("duplicate", &report.rows_duplicate),
+    ];
+    let mut line = operator::text(outside::language(), "night.read", &values);
     for (code, count) in &report.codes {
         line.push_str(&format!(", {code} × {count}"));
     }
@@ -97,7 +100,7 @@ pub fn night(night: &Night, store: &Store, json: bool) -> Result<()> {
             (Some(report), _) if !report.unchanged => counts(report),
             _ => String::new(),
         };
-        say!("  {:<14} {:<11} {detail}", job.job, job.state);
+        say!("  {:<14} {:<11} {detail}", job.job, said(&format!("state.{}", job.state), &[]));
         let report = job.report.as_ref();
         for what in report.into_iter().flat_map(|r| &r.unread) {
             say!("{}", said("night.unread", &[("what", what)]));
@@ -126,14 +129,13 @@ pub fn verified(store: &Store, json: bool) -> Result<u8> {
     for finding in &verified.findings {
         say!("{finding}");
     }
-    let word = if code == 0 { "intact" } else { "VIOLATED" };
+    let said = |key: &str, values: &[(&str, &dyn Display)]| operator::text(outside::language(), key, values);
     if verified.unfinished_runs > 0 {
-        say!(
-            "{} runs were cut off after their commit; the next command that writes finishes them",
-            verified.unfinished_runs
-        );
+        say!("{}", said("verify.unfinished", &[("runs", &verified.unfinished_runs)]));
     }
-    say!("{word}: {} events, {} files, {} bytes", verified.events, verified.files, verified.bytes);
+    let values: [(&str, &dyn Display); 3] =
+        [("events", &verified.events), ("files", &verified.files), ("bytes", &verified.bytes)];
+    say!("{}", said(if code == 0 { "verify.intact" } else { "verify.violated" }, &values));
     Ok(code)
 }
 

@@ -17,7 +17,7 @@ use crate::inbox::Input;
 use crate::lake::Snapshot;
 use crate::lake::read::Reader;
 use crate::lake::row::{Cell, Row};
-use crate::ledger::InputRow;
+use crate::ledger::{Event, InputRow};
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::master::{self, Kind};
 use crate::read::records::RawRecord;
@@ -153,6 +153,21 @@ impl Masters {
 /// Fact of the masters: the night in which the newest definitions were refused, blank when they were taken.
 pub const DEFINITIONS_REFUSED: &str = "definitions_refused";
 
+/// Fact of the masters: the file of the definitions in force.
+const DEFINITIONS: &str = "definitions";
+
+/// The definitions in force sent again take the place of those that were refused after them. Returns whether they did.
+pub fn restore_definitions(store: &Store, known: &[Input]) -> Result<bool> {
+    let refused = store.ledger.fact("masters", DEFINITIONS_REFUSED)?.is_some_and(|since| !since.is_empty());
+    let Some(in_force) = store.ledger.fact("masters", DEFINITIONS)?.filter(|_| refused) else { return Ok(false) };
+    if !known.iter().any(|input| input.sha256 == in_force) {
+        return Ok(false);
+    }
+    let (name, key) = ("masters".to_owned(), DEFINITIONS_REFUSED.to_owned());
+    store.note(Event::Fact { name, key, value: String::new(), at: store.now() })?;
+    Ok(true)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DefinitionToml {
@@ -196,6 +211,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         }
         if is_definitions {
             definitions_seen = Some(code.map_or_else(String::new, |_| stage.date.to_string()));
+            if code.is_none() {
+                stage.fact("masters", DEFINITIONS, input.sha256.clone());
+            }
         }
         let finding = code.map(|code| Finding::of(code).because(&outcome.detail));
         let findings: Vec<Finding> = finding.into_iter().collect();
@@ -207,6 +225,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         stage.outbox_spooled(&outbox::result_path(Some("masters"), input), result.finish()?)?;
         let accepted = if code.is_none() { outcome.read } else { 0 };
         if let Some(code) = code {
+            tracing::warn!(file = %&input.sha256[..12], code, "a master was refused or quarantined");
             stage.reject(&input.sha256, code, "error", 1);
         }
         let quarantined = code == Some("900001");

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
+
 use crate::error::{At, Result};
 use crate::inbox::is_unfinished;
 
@@ -23,22 +25,38 @@ pub fn files(dir: &Path) -> Result<(Vec<PathBuf>, u64)> {
     Ok((found, ignored))
 }
 
-/// `YYYYMMDD` of a set's folder.
+/// `YYYYMMDD` of a set's folder, if it is a date.
 pub fn date_of(dir: &Path) -> Option<String> {
     let name = dir.file_name()?.to_str()?;
-    (name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.to_owned())
+    let digits = name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit());
+    (digits && NaiveDate::parse_from_str(name, "%Y%m%d").is_ok()).then(|| name.to_owned())
 }
 
-/// Finished sets of the inbox, oldest first: `crl/<YYYYMMDD>/` with `_DONE` in it.
-pub fn finished(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut sets = Vec::new();
+/// What lies in the inbox folder of CRLs.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Finished sets, oldest first: `crl/<YYYYMMDD>/` with `_DONE` in it.
+    pub finished: Vec<PathBuf>,
+    /// What is no folder of a date: nobody would ever look at it.
+    pub odd: Vec<PathBuf>,
+}
+
+/// Looks through the inbox folder. One that is still being delivered has no `_DONE` and is left alone.
+pub fn look(dir: &Path) -> Result<Inbox> {
+    let mut inbox = Inbox::default();
     for entry in std::fs::read_dir(dir).at(dir)? {
         let entry = entry.at(dir)?;
         let path = entry.path();
-        if entry.file_type().at(&path)?.is_dir() && date_of(&path).is_some() && path.join("_DONE").exists() {
-            sets.push(path);
+        if is_unfinished(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if !entry.file_type().at(&path)?.is_dir() || date_of(&path).is_none() {
+            inbox.odd.push(path);
+        } else if path.join("_DONE").exists() {
+            inbox.finished.push(path);
         }
     }
-    sets.sort();
-    Ok(sets)
+    inbox.finished.sort();
+    inbox.odd.sort();
+    Ok(inbox)
 }

@@ -122,16 +122,24 @@ impl Ledger {
         Ok(findings)
     }
 
+    /// Triggers and rules, of which the ledger has none of its own.
+    pub fn foreign_triggers(&self) -> Result<Vec<String>> {
+        let sql = match self.sqlite {
+            true => "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+            false => {
+                "SELECT CAST(tgname AS TEXT) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid \
+                 WHERE NOT tgisinternal AND relnamespace = CAST(current_schema() AS regnamespace) UNION ALL \
+                 SELECT CAST(rulename AS TEXT) FROM pg_rules WHERE schemaname = current_schema() ORDER BY 1"
+            }
+        };
+        Ok(self.rows::<(String,)>(sql, &[])?.into_iter().map(|row| row.0).collect())
+    }
+
     /// Nothing may act on the tables but the program: no trigger, no rule, no table or index of another hand.
     fn look_at_schema(&self, fresh: &Self, findings: &mut Vec<String>) -> Result<()> {
         if !self.sqlite {
-            let names = self.text_rows(
-                "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal \
-                 AND relnamespace = CAST(current_schema() AS regnamespace) \
-                 UNION ALL SELECT rulename FROM pg_rules WHERE schemaname = current_schema() ORDER BY 1"
-                    .to_owned(),
-            )?;
-            findings.extend(names.iter().map(|row| format!("ledger: {} acts on its tables", shown(row.first()))));
+            let names = self.foreign_triggers()?;
+            findings.extend(names.iter().map(|name| format!("ledger: {name} acts on its tables")));
             return Ok(());
         }
         let objects = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name";

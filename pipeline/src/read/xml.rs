@@ -393,6 +393,15 @@ impl<R: Read> XmlRecords<R> {
                     let digits = self.values.bytes[from..].iter().filter(|b| b.is_ascii_digit());
                     self.values.joined.extend(digits.copied());
                 }
+                // Neither is text; what stands on both sides of one stands together.
+                Event::Comment(_) => {
+                    self.look_at(&event);
+                    self.values.referred = true;
+                }
+                Event::PI(_) => {
+                    self.values.broken = true;
+                    self.values.referred = true;
+                }
                 Event::Start(tag) if depth < MAX_DEPTH => {
                     plain(&tag, place)?;
                     self.values.broken = true;

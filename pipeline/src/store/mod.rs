@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use commit::{RunSpec, Stage};
+pub use open::check_places;
 pub use outside::{Clock, Outside};
 
 use crate::config::Config;
@@ -70,9 +71,11 @@ impl Store {
         self.outside.clock.now().format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
     }
 
-    /// Appends events and catches the head up, alone among all processes. Returns the hash of the last event.
+    /// Appends events and catches the head up, alone among all processes. Returns the hash of the last event. The head must be
+    /// one of this chain before: else whoever appends next would sign that something was taken off its end.
     pub fn append(&self, events: &[Event]) -> Result<String> {
         let _lock = head::HeadLock::take(&self.config.lake)?;
+        head::check(&self.config.lake, &self.ledger, self.keys.as_deref())?;
         let hash = self.ledger.append(events)?;
         head::write(&self.config.lake, &self.ledger, self.keys.as_deref())?;
         Ok(hash)

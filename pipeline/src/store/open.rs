@@ -90,6 +90,7 @@ impl Store {
     /// killed run left.
     pub fn open_locked(config: Config, outside: Outside) -> Result<Self> {
         let lock = lock(&config, false)?;
+        check_places(&config)?;
         let store = Self::open_for(config, outside, Access::Write, Some(lock))?;
         store.refuse_newer_events()?;
         super::outside::check_outbox(&store)?;
@@ -113,6 +114,9 @@ impl Store {
     }
 
     fn refuse_newer_events(&self) -> Result<()> {
+        if let Some(name) = self.ledger.foreign_triggers()?.first() {
+            return Err(Error::integrity(format!("{name} acts on the ledger's tables; run `shikaku audit verify`")));
+        }
         match self.ledger.unknown_kinds()?.first() {
             None => Ok(()),
             Some(kind) => {
@@ -120,6 +124,22 @@ impl Store {
             }
         }
     }
+}
+
+/// Inbox and outbox lie beside the lake, not in it or around it: what comes and goes there would be taken for its own.
+pub fn check_places(config: &Config) -> Result<()> {
+    let real = |dir: &Path| dir.canonicalize().or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_owned());
+    let lake = real(&config.lake);
+    for (what, dir) in [("inbox", &config.inbox), ("outbox", &config.outbox)] {
+        let own = real(dir);
+        if own.starts_with(&lake) || lake.starts_with(&own) {
+            let (own, lake) = (dir.display(), config.lake.display());
+            return Err(Error::usage(format!(
+                "{what} {own} and lake {lake} lie one in the other; give each its own folder"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn no_lake(lake: &Path) -> Error {

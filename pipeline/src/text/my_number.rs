@@ -5,6 +5,8 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::cp932::Encoding;
 use super::digits::my_number_digit;
 use crate::error::{At, Result};
@@ -30,7 +32,9 @@ fn digit(c: char) -> Option<u32> {
 /// What people put between groups of digits; variants of one sign are one kind.
 fn separator(c: char) -> Option<char> {
     match c {
-        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30fc}' | '\u{ff0d}' | '\u{ff70}' => Some('-'),
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30fc}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | '\u{ff70}' => {
+            Some('-')
+        }
         ' ' | '\u{3000}' | '\u{a0}' => Some(' '),
         _ => None,
     }
@@ -218,28 +222,31 @@ fn lines_before(file: &mut std::fs::File, end: u64) -> std::io::Result<u64> {
     }
 }
 
-/// Raw bytes with their digits, of either width, made blanks of the same length; nothing else changes.
+/// Raw bytes with their digits made blanks of the same length: of any width and form that compares as a digit, and character
+/// references whole. Nothing else changes.
 pub fn blanked(bytes: &[u8], encoding: Encoding) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    let mut at = 0;
-    while at < out.len() {
-        let step = match (encoding, &out[at..]) {
-            (_, [b'0'..=b'9', ..]) => {
-                out[at] = b' ';
-                1
-            }
-            (Encoding::Cp932, [0x82, 0x4f..=0x58, ..]) => {
-                out[at..at + 2].copy_from_slice(b"\x81\x40");
-                2
-            }
-            (Encoding::Cp932, [0x81..=0x9f | 0xe0..=0xfc, _, ..]) => 2,
-            (Encoding::Utf8, [0xef, 0xbc, 0x90..=0x99, ..]) => {
-                out[at..at + 3].copy_from_slice("\u{3000}".as_bytes());
-                3
-            }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(&first) = rest.first() {
+        let reference = rest.starts_with(b"&#").then(|| rest.iter().take(12).position(|b| *b == b';')).flatten();
+        let length = match (encoding, first) {
+            (_, _) if reference.is_some() => reference.map_or(1, |end| end + 1),
+            (Encoding::Cp932, 0x81..=0x9f | 0xe0..=0xfc) => 2,
+            (Encoding::Utf8, 0xc2..=0xdf) => 2,
+            (Encoding::Utf8, 0xe0..=0xef) => 3,
+            (Encoding::Utf8, 0xf0..=0xf4) => 4,
             _ => 1,
         };
-        at += step;
+        let (own, behind) = rest.split_at(length.min(rest.len()));
+        let is_digit =
+            reference.is_some() || encoding.decode(own).is_ok_and(|text| text.nfkc().any(|c| c.is_ascii_digit()));
+        match (is_digit, encoding, own.len()) {
+            (false, ..) => out.extend_from_slice(own),
+            (true, Encoding::Cp932, 2) => out.extend_from_slice(b"\x81\x40"),
+            (true, Encoding::Utf8, 3) => out.extend_from_slice("\u{3000}".as_bytes()),
+            (true, _, length) => out.resize(out.len() + length, b' '),
+        }
+        rest = behind;
     }
     out
 }
@@ -281,7 +288,7 @@ mod tests {
 
     #[test]
     fn separated_digits_are_one_number_in_groups_of_four_with_one_kind_of_separator() {
-        for same in ["-", "－", "‐", "ー", " ", "\u{3000}"] {
+        for same in ["-", "－", "‐", "ー", "﹣", " ", "\u{3000}"] {
             assert!(found_in(&format!("備考{}。", spread([same, same]))), "{same:?}");
         }
         assert!(found_in(&spread(["-", "－"])), "two ways to write one sign");
@@ -315,5 +322,11 @@ mod tests {
             assert_eq!(out.len(), bytes.len());
             assert_eq!(encoding.decode(&out).unwrap(), "記号  -\u{3000}\u{3000}");
         }
+        // Whatever compares as a digit is one, and a reference is none of the sender's text any more.
+        for text in ["①②", "𝟏𝟐", "¹²", "&#49;&#x32;"] {
+            let out = blanked(text.as_bytes(), Encoding::Utf8);
+            assert!(out.len() == text.len() && String::from_utf8(out).unwrap().trim().is_empty(), "{text}");
+        }
+        assert_eq!(blanked(b"\x87\x40\x87\x41", Encoding::Cp932), b"\x81\x40\x81\x40");
     }
 }
