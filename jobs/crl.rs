@@ -31,7 +31,7 @@ pub const JOB: Job = Job {
         let Some(dir) = inbox_folder(store, "crl")? else { return Ok(None) };
         let inbox = folder::look(&dir)?;
         let due = !inbox.finished.is_empty() || !inbox.odd.is_empty();
-        Ok(due.then(|| Due { paths: inbox.finished, month: None }))
+        Ok(due.then_some(Due { paths: inbox.finished, month: None }))
     },
     run,
 };

@@ -159,3 +159,15 @@ fn hidden_files_and_links_are_no_lists_of_a_set() {
     lake.run(&["ingest", "crl", dir.to_str().unwrap(), "--date", &one.to_string()]).exits(0);
     assert_eq!(lake.rows("revocation").len(), 1);
 }
+
+#[test]
+fn what_is_no_name_of_a_set_is_said_every_night() {
+    let (lake, [one, ..]) = (fresh(false), nights());
+    lake.write("inbox/crl/2026-13-01/1.crl", &bytes_of(&plain(1, 1, one, &[(1, 0)])));
+    lake.write("inbox/crl/1.crl", &bytes_of(&plain(1, 1, one, &[(1, 0)])));
+    for _ in 0..2 {
+        let done = lake.run(&["nightly", "--date", &one.to_string()]).exits(3);
+        assert!(done.stderr.contains("2026-13-01") && done.stderr.contains("1.crl"), "{}", done.stderr);
+        assert!(lake.rows("revocation").is_empty() && lake.path("inbox/crl/1.crl").exists());
+    }
+}

@@ -192,9 +192,32 @@ fn while_definitions_stand_refused_subscriber_files_wait() {
         let told: String = results.values().map(|b| String::from_utf8_lossy(b).into_owned()).collect();
         assert!(told.contains(line) && told.contains(key), "{told}");
     }
-    lake.write("inbox/masters/insurer_definitions.toml", format!("[{code}]\nencoding = \"utf-8\"\n").as_bytes());
+    let good = format!("[{code}]\nencoding = \"utf-8\"\n");
+    lake.write("inbox/masters/insurer_definitions.toml", good.as_bytes());
     lake.run(&["nightly", "--date", D]).exits(0);
     assert_eq!(lake.rows("member").len(), 1);
+    // Those in force, sent again after refused ones: the sender has said which hold.
+    lake.write("inbox/masters/insurer_definitions.toml", format!("{good}loss_days = \"x\"\n").as_bytes());
+    lake.write("inbox/subscribers/2.csv", &sub_file(2, &[Sub::new(1, 2)]));
+    lake.run(&["nightly", "--date", "2026-10-31"]).exits(3);
+    assert_eq!(lake.rows("member").len(), 1);
+    lake.write("inbox/masters/insurer_definitions.toml", good.as_bytes());
+    lake.run(&["nightly", "--date", "2026-11-01"]).exits(0);
+    assert_eq!(lake.rows("member").len(), 2);
+}
+
+#[test]
+fn nothing_between_the_digits_of_an_xml_value_hides_them() {
+    let n = my_number();
+    for between in ["<!-- -->", "<?x ?>", "&#x200b;", "<![CDATA[]]>"] {
+        let lake = Lake::with_masters();
+        let text =
+            String::from_utf8(sub_xml(1, &[Sub::new(1, 1).with("number", &n), Sub::new(2, 2)], "UTF-8")).unwrap();
+        let bytes = text.replacen(&n, &format!("{}{between}{}", &n[..5], &n[5..]), 1);
+        let done = lake.ingest("subscribers", "c", bytes.as_bytes(), D).exits(3);
+        assert!(done.stdout.contains("900002") || done.stdout.contains("900001"), "{between}: {}", done.stdout);
+        assert!(!holds(&landed(&lake), &n[5..]), "{between}");
+    }
 }
 
 #[test]

@@ -126,6 +126,19 @@ fn an_outbox_that_takes_no_file_is_found_before_the_first_stage() {
 }
 
 #[test]
+fn places_that_lie_in_one_another_are_refused() {
+    for (what, place) in [("inbox", "lake/inbox"), ("outbox", "lake/outbox"), ("inbox", "."), ("outbox", "inbox")] {
+        let lake = with_file(Lake::new());
+        std::fs::create_dir_all(lake.path(place)).unwrap();
+        lake.set(&format!("path = \"{what}\""), &format!("path = \"{place}\""));
+        let done = lake.run(&["nightly", "--date", D]).exits(2);
+        assert!(!done.stderr.is_empty());
+        lake.run(&["doctor"]).exits(1);
+        assert!(lake.path("inbox/subscribers/1.csv").exists());
+    }
+}
+
+#[test]
 fn a_date_that_has_not_come_needs_force() {
     let lake = with_file(Lake::new());
     let done = lake.run(&["nightly", "--date", "2062-10-31"]).exits(2);

@@ -129,14 +129,17 @@ impl Store {
 /// Inbox and outbox lie beside the lake, not in it or around it: what comes and goes there would be taken for its own.
 pub fn check_places(config: &Config) -> Result<()> {
     let real = |dir: &Path| dir.canonicalize().or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_owned());
-    let lake = real(&config.lake);
-    for (what, dir) in [("inbox", &config.inbox), ("outbox", &config.outbox)] {
-        let own = real(dir);
-        if own.starts_with(&lake) || lake.starts_with(&own) {
-            let (own, lake) = (dir.display(), config.lake.display());
-            return Err(Error::usage(format!(
-                "{what} {own} and lake {lake} lie one in the other; give each its own folder"
-            )));
+    let places = [("lake", &config.lake), ("inbox", &config.inbox), ("outbox", &config.outbox)];
+    for (at, (what, dir)) in places.iter().enumerate() {
+        for (other, around) in &places[..at] {
+            let (own, outer) = (real(dir), real(around));
+            if own.starts_with(&outer) || outer.starts_with(&own) {
+                return Err(Error::usage(format!(
+                    "{what} {} and {other} {} lie one in the other; give each its own folder",
+                    dir.display(),
+                    around.display()
+                )));
+            }
         }
     }
     Ok(())
