@@ -167,7 +167,7 @@ fn what_is_no_name_of_a_set_is_said_every_night() {
     lake.write("inbox/crl/1.crl", &bytes_of(&plain(1, 1, one, &[(1, 0)])));
     for _ in 0..2 {
         let done = lake.run(&["nightly", "--date", &one.to_string()]).exits(3);
-        assert!(done.stderr.contains("2026-13-01") && done.stderr.contains("1.crl"), "{}", done.stderr);
+        assert!(done.stdout.contains("2026-13-01") && done.stdout.contains("1.crl"), "{}", done.stdout);
         assert!(lake.rows("revocation").is_empty() && lake.path("inbox/crl/1.crl").exists());
     }
 }
