@@ -134,6 +134,6 @@ fn relink(state: &mut MemberState, link_no: i64, by: Mover) {
     let coverages = state.coverages.iter_mut().map(|(_, coverage)| coverage);
     for own in state.member.iter_mut().chain(coverages).filter(|own| own.link_no != link_no) {
         own.link_no = link_no;
-        own.moved = Some(by);
+        own.moved = Some(Box::new(by));
     }
 }

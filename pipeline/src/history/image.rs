@@ -65,8 +65,8 @@ pub struct State {
     /// Milliseconds; `None` = blank.
     pub updated_at: Option<i64>,
     pub source_record: i64,
-    /// The record that gave it another person since: its row begins with that one.
-    pub moved: Option<Mover>,
+    /// The record that gave it another person since: its row begins with that one. Few are moved, and many are held.
+    pub moved: Option<Box<Mover>>,
     pub body: Body,
 }
 
@@ -175,7 +175,7 @@ impl Target {
     pub fn stored_again(&self, row: &Row, state: &State, recorded_from: i64, source_file: &str) -> Row {
         let mut row = row.clone();
         for (cell, slot) in row.iter_mut().zip(&self.slots) {
-            match (slot, state.moved) {
+            match (slot, state.moved.as_deref()) {
                 (Slot::LinkNo, _) => *cell = Cell::Int(state.link_no),
                 (Slot::RecordedFrom, _) => *cell = Cell::Timestamp(recorded_from),
                 (Slot::RecordedTo, _) => *cell = Cell::Null,

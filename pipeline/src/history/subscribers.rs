@@ -287,7 +287,7 @@ fn emit(
     (files, now): (&[File], i64),
 ) -> Result<()> {
     let source_of = |state: &State| {
-        let file = state.moved.and_then(|mover| files.get(mover.file));
+        let file = state.moved.as_ref().and_then(|mover| files.get(mover.file));
         file.map_or("", |file| file.source.as_str())
     };
     let spans: Vec<(i64, Option<i64>)> = rows.iter().map(|(_, row)| (row.from, row.to)).collect();
@@ -332,7 +332,7 @@ fn write(night: &Night, rows: &[Write], target: &Target, writer: &mut TableWrite
                 // A row begins with the record that moved it, if that came after its contents.
                 let mut state = state.clone();
                 let mut source = file;
-                if let Some(mover) = state.moved {
+                if let Some(mover) = &state.moved {
                     (source, state.source_record, state.updated_at) = (mover.file, mover.record, mover.updated_at);
                 }
                 member_no.clear();

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
-use sha2::{Digest as _, Sha256};
 
 use super::PartRef;
 use crate::digest;
@@ -129,11 +128,9 @@ impl Checks {
         let path = lake.join(&part.path);
         let mut file = File::open(&path).map_err(|e| missing(e, &path))?;
         let bytes = file.metadata().at(&path)?.len();
-        let footer = footer_of(&mut file, bytes).at(&path)?.map(|footer| footer.sha256);
-        let same = u64::try_from(part.bytes).ok() == Some(bytes) && (part.footer.is_none() || part.footer == footer);
-        match same || lake.join(ROTATION).exists() {
+        match published_footer(&mut file, bytes, part).at(&path)?.is_some() || lake.join(ROTATION).exists() {
             true => Ok(()),
-            false => Err(Error::integrity(format!("lake/{}: is not the file that was published", part.path))),
+            false => Err(changed(part)),
         }
     }
 
@@ -157,29 +154,35 @@ impl Checks {
         if let Some(Known { sealed, .. }) = known.filter(|known| known.stamp == stamp && known.seen >= wanted) {
             return Ok(CheckedPart { source: Source { path, stamp, file: Some(file) }, sealed });
         }
-        let changed = || Error::integrity(format!("lake/{}: is not the file that was published", part.path));
-        let footer = footer_of(&mut file, stamp.bytes).at(&path)?.ok_or_else(changed)?;
-        let size = u64::try_from(part.bytes).ok() == Some(stamp.bytes);
-        if !size || part.footer.as_ref().is_some_and(|own| *own != footer.sha256) {
-            return Err(changed());
-        }
+        let footer = published_footer(&mut file, stamp.bytes, part).at(&path)?.ok_or_else(|| changed(part))?;
         // A plain part has nothing but its digest to show for its pages.
         let seen = if footer.sealed && part.footer.is_some() { wanted } else { Seen::Whole };
         if seen == Seen::Whole {
             file.seek(SeekFrom::Start(0)).at(&path)?;
             if digest::sha256_of(&mut file).at(&path)?.0 != part.sha256 {
-                return Err(changed());
+                return Err(changed(part));
             }
         }
         // Written to while it was compared: then it is not known what was compared.
         if Stamp::of(&file).at(&path)? != stamp {
-            return Err(changed());
+            return Err(changed(part));
         }
         let known = Known { stamp, seen, sealed: footer.sealed };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), known);
         file.seek(SeekFrom::Start(0)).at(&path)?;
         Ok(CheckedPart { source: Source { path, stamp, file: Some(file) }, sealed: footer.sealed })
     }
+}
+
+fn changed(part: &PartRef) -> Error {
+    Error::integrity(format!("lake/{}: is not the file that was published", part.path))
+}
+
+/// The footer of a file that has a part's size and footer.
+fn published_footer(file: &mut File, bytes: u64, part: &PartRef) -> std::io::Result<Option<Footer>> {
+    let same = u64::try_from(part.bytes).ok() == Some(bytes);
+    let footer = footer_of(file, bytes)?;
+    Ok(footer.filter(|footer| same && part.footer.as_ref().is_none_or(|own| *own == footer.sha256)))
 }
 
 /// A part that is gone is damage; one that cannot be opened (no file handle left, a lost disk) is trouble.
@@ -213,22 +216,8 @@ pub fn footer_of(file: &mut File, bytes: u64) -> std::io::Result<Option<Footer>>
     let length = length.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
     let Some(start) = tail_at.checked_sub(length) else { return Ok(None) };
     file.seek(SeekFrom::Start(start))?;
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut Read::by_ref(file).take(length + TAIL), &mut Hashing(&mut hasher))?;
-    Ok(Some(Footer { sealed, start, sha256: digest::hex(&hasher.finalize()) }))
-}
-
-struct Hashing<'h>(&'h mut Sha256);
-
-impl std::io::Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let (sha256, _) = digest::sha256_of(&mut file.take(length + TAIL))?;
+    Ok(Some(Footer { sealed, start, sha256 }))
 }
 
 /// Digest of the footer of a part that was just written.

@@ -49,14 +49,8 @@ pub fn next_equal(rows: &mut Peekable<IntoIter<Row>>, order: impl Fn(&Row) -> Or
 }
 
 fn rows_of(group: &Group, table: &Table, column: &str, wanted: &[&str]) -> Result<Vec<Row>> {
-    if wanted.len() <= FEW {
-        let mut any = false;
-        for value in wanted {
-            any |= group.may_hold(table, column, CellRef::Text(value))?;
-        }
-        if !any {
-            return Ok(Vec::new());
-        }
+    if wanted.len() <= FEW && !group.may_hold(table, column, wanted.iter().map(|value| CellRef::Text(value)))? {
+        return Ok(Vec::new());
     }
     let places = places(group, column, wanted)?;
     let mut rows = Vec::with_capacity(places.len());

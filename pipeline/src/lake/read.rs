@@ -109,7 +109,11 @@ impl Reader {
             self.groups(table, None)?
                 .par_iter()
                 .map(|group| {
-                    if group.may_hold(table, column, value)? { group.keys_with(column, value) } else { Ok(Vec::new()) }
+                    if group.may_hold(table, column, [value])? {
+                        group.keys_with(column, value)
+                    } else {
+                        Ok(Vec::new())
+                    }
                 })
                 .collect::<Result<_>>()?;
         let mut keys: Vec<(String, String)> = found.into_iter().flatten().collect();
@@ -213,16 +217,24 @@ impl Group {
 }
 
 impl Group {
-    /// By the Bloom filter of the column, where there is one that can be read.
-    pub fn may_hold(&self, table: &Table, column: &str, value: CellRef<'_>) -> Result<bool> {
+    /// Whether it may hold one of the values, by the Bloom filter of the column where there is one that can be read.
+    pub fn may_hold<'v>(
+        &self,
+        table: &Table,
+        column: &str,
+        values: impl IntoIterator<Item = CellRef<'v>>,
+    ) -> Result<bool> {
         let CheckedPart { source: file, .. } =
             self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        Ok(match (builder.get_row_group_column_bloom_filter(self.index, table.at(column)), value) {
-            (Ok(Some(filter)), CellRef::Text(text)) => filter.check(&text),
-            (Ok(Some(filter)), CellRef::Int(n)) => filter.check(&n),
+        let Ok(Some(filter)) = builder.get_row_group_column_bloom_filter(self.index, table.at(column)) else {
+            return Ok(true);
+        };
+        Ok(values.into_iter().any(|value| match value {
+            CellRef::Text(text) => filter.check(&text),
+            CellRef::Int(n) => filter.check(&n),
             _ => true,
-        })
+        }))
     }
 
     /// The value that all rows of the group have in a text column, if its statistics say so.

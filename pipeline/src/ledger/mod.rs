@@ -90,14 +90,14 @@ impl Ledger {
     pub fn append(&self, events: &[Event]) -> Result<String> {
         self.runtime.block_on(async {
             let mut connection = self.pool.acquire().await?;
-            let begin = if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
+            let begin = self.begin();
             let appended: Result<String> = async {
-                // A deferred SQLite transaction that reads first fails under contention; PostgreSQL needs the table's lock.
                 let mut tx = sqlx::Connection::begin_with(&mut *connection, begin).await?;
+                // What SQLite's own kind of transaction holds, PostgreSQL's must ask for.
                 if !self.sqlite {
                     tx.execute("LOCK TABLE event IN EXCLUSIVE MODE").await?;
                 }
-                let last: Option<Stored> = sqlx::query_as(LAST_EVENT).fetch_optional(&mut *tx).await?;
+                let last: Option<Stored> = sqlx::query_as(last_event()).fetch_optional(&mut *tx).await?;
                 let (mut seq, number, mut prev) =
                     last.map_or((0, 1, GENESIS.to_owned()), |e| (e.seq, e.tx + 1, e.hash));
                 for event in events {
@@ -130,6 +130,11 @@ impl Ledger {
             }
             appended
         })
+    }
+
+    /// A deferred SQLite transaction that reads first fails under contention.
+    fn begin(&self) -> &'static str {
+        if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }
     }
 
     /// All events in order.
@@ -184,8 +189,9 @@ impl Ledger {
     }
 }
 
-/// Numbers are compared as numbers: PostgreSQL would sort a cast column of that name as text.
-const LAST_EVENT: &str = "SELECT seq, tx, kind, body, prev, hash, mac FROM event ORDER BY seq DESC LIMIT 1";
+fn last_event() -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("{EVENT} ORDER BY seq DESC LIMIT 1"))
+}
 
 impl Drop for Ledger {
     fn drop(&mut self) {

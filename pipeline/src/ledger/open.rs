@@ -7,6 +7,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
 
+use super::verify::PROJECTIONS;
 use super::{EVENT, Event, Ledger, Stored, project};
 use crate::error::{Error, Result};
 
@@ -20,8 +21,7 @@ pub enum Access {
     Create,
 }
 
-/// Tables that follow from the events.
-const PROJECTIONS: [&str; 6] = ["run", "run_input", "run_output", "rejection", "generation", "fact"];
+const VERSION: &str = "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM schema_version";
 
 /// Longest wait for a connection. A server that is away is an error of the command, not a night of waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ impl Ledger {
         let version = if access == Access::Create { 0 } else { ledger.version()? };
         ledger.migrate(version, access)?;
         // A table that is gone is damage, whatever the command would have asked of it.
-        for table in [["event"].as_slice(), &PROJECTIONS].concat() {
+        for table in std::iter::once("event").chain(projections()) {
             let _: Vec<(i64,)> =
                 ledger.rows(AssertSqlSafe(format!("SELECT CAST(1 AS BIGINT) FROM {table} LIMIT 1")), &[])?;
         }
@@ -99,10 +99,7 @@ impl Ledger {
 
     /// Version of the schema.
     fn version(&self) -> Result<i64> {
-        let version: (i64,) = self.runtime.block_on(
-            sqlx::query_as("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM schema_version")
-                .fetch_one(&self.pool),
-        )?;
+        let version: (i64,) = self.runtime.block_on(sqlx::query_as(VERSION).fetch_one(&self.pool))?;
         let newest = shikaku_schemas::MIGRATIONS.last().map_or(0, |m| m.0);
         if version.0 > newest {
             let text =
@@ -125,12 +122,9 @@ impl Ledger {
             return Err(Error::usage(text));
         }
         self.runtime.block_on(async {
-            let begin = if self.sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
-            let mut tx = self.pool.begin_with(begin).await?;
+            let mut tx = self.pool.begin_with(self.begin()).await?;
             tx.execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)").await?;
-            let made: (i64,) = sqlx::query_as("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM schema_version")
-                .fetch_one(&mut *tx)
-                .await?;
+            let made: (i64,) = sqlx::query_as(VERSION).fetch_one(&mut *tx).await?;
             for (number, sql) in missing.iter().filter(|m| m.0 > made.0) {
                 // One statement at a time: PostgreSQL takes no list in a prepared statement.
                 for statement in strip_comments(sql).split(';').map(str::trim).filter(|s| !s.is_empty()) {
@@ -139,7 +133,7 @@ impl Ledger {
                 sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(number).execute(&mut *tx).await?;
             }
             if version > 0 {
-                for table in PROJECTIONS {
+                for table in projections() {
                     tx.execute(AssertSqlSafe(format!("DELETE FROM {table}"))).await?;
                 }
                 let events: Vec<Stored> =
@@ -153,6 +147,10 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+fn projections() -> impl Iterator<Item = &'static str> {
+    PROJECTIONS.iter().map(|(table, ..)| *table)
 }
 
 /// One connection, opened and asked for something.

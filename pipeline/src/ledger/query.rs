@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::event::{Committed, InputRow};
-use super::{Event, LAST_EVENT, Ledger, Stored};
+use super::{Event, Ledger, Stored, last_event};
 use crate::error::{Error, Result};
 use crate::lake::{Generation, PartRef};
 
@@ -45,6 +45,9 @@ struct InputOf {
 
 const RUNS: &str = "SELECT run_id, job, business_date, parameters, code_version, config_digest, status, set_id, \
      started_at, finished_at, outcome, error, started_seq FROM run";
+
+const INPUTS: &str = "SELECT i.run_id, i.sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
+     rows_accepted, rows_rejected, rows_duplicate, landing, landed_at FROM run_input i JOIN run r ON r.run_id = i.run_id";
 
 #[derive(FromRow)]
 struct GenerationRecord {
@@ -102,21 +105,17 @@ impl Ledger {
 
     /// Inputs of one run, or of all.
     pub fn inputs(&self, run_id: Option<&str>) -> Result<Vec<(String, InputRow)>> {
-        const ALL: &str = "SELECT run_id, sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
-             rows_accepted, rows_rejected, rows_duplicate, landing, landed_at FROM run_input";
-        let filter = if run_id.is_some() { "WHERE run_id = $1" } else { "" };
-        let sql = AssertSqlSafe(format!("{ALL} {filter} ORDER BY run_id, sha256"));
+        let filter = if run_id.is_some() { "WHERE i.run_id = $1" } else { "" };
+        let sql = AssertSqlSafe(format!("{INPUTS} {filter} ORDER BY i.run_id, i.sha256"));
         let rows: Vec<InputOf> = self.rows(sql, run_id.as_slice())?;
         Ok(rows.into_iter().map(|row| (row.run_id, row.input)).collect())
     }
 
     /// Held inputs whose newest run says so: those that were taken in or refused later are not held any more.
     pub fn held(&self) -> Result<Vec<InputRow>> {
-        let newest = "SELECT i.sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, rows_accepted, \
-             rows_rejected, rows_duplicate, landing, landed_at FROM run_input i JOIN run r ON r.run_id = i.run_id \
-             WHERE i.state = 'held' AND NOT EXISTS (SELECT 1 FROM run_input o JOIN run p ON p.run_id = o.run_id \
+        let newest = "WHERE i.state = 'held' AND NOT EXISTS (SELECT 1 FROM run_input o JOIN run p ON p.run_id = o.run_id \
              WHERE o.sha256 = i.sha256 AND p.started_seq > r.started_seq) ORDER BY origin, receipt_no, i.sha256";
-        self.rows(newest, &[])
+        self.rows(AssertSqlSafe(format!("{INPUTS} {newest}")), &[])
     }
 
     /// Whether bytes of this digest were taken in before and so change nothing now. A file whose origin was not registered
@@ -266,7 +265,7 @@ impl Ledger {
 
     /// Number and hash of the newest event.
     pub fn head(&self) -> Result<(i64, String)> {
-        let rows: Vec<Stored> = self.rows(LAST_EVENT, &[])?;
+        let rows: Vec<Stored> = self.rows(last_event(), &[])?;
         Ok(rows.into_iter().next().map_or((0, super::GENESIS.to_owned()), |e| (e.seq, e.hash)))
     }
 
@@ -284,12 +283,8 @@ impl Ledger {
 
     /// What the newest run says of an input.
     pub fn input(&self, sha256: &str) -> Result<Option<InputRow>> {
-        let rows: Vec<InputRow> = self.rows(
-            "SELECT i.sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, rows_accepted, \
-             rows_rejected, rows_duplicate, landing, landed_at FROM run_input i JOIN run r ON r.run_id = i.run_id \
-             WHERE i.sha256 = $1 ORDER BY r.started_seq DESC LIMIT 1",
-            &[sha256],
-        )?;
+        let sql = format!("{INPUTS} WHERE i.sha256 = $1 ORDER BY r.started_seq DESC LIMIT 1");
+        let rows: Vec<InputRow> = self.rows(AssertSqlSafe(sql), &[sha256])?;
         Ok(rows.into_iter().next())
     }
 

@@ -5,8 +5,8 @@ use super::{GENESIS, Ledger};
 use crate::error::{Error, Result};
 use crate::store::place;
 
-/// Projection tables: name, columns, number of leading columns that name a row. Compared as text.
-const PROJECTIONS: &[(&str, &[&str], usize)] = &[
+/// Tables that follow from the events: name, columns, number of leading columns that name a row. Compared as text.
+pub(super) const PROJECTIONS: &[(&str, &[&str], usize)] = &[
     (
         "run",
         &[

@@ -82,7 +82,7 @@ impl Store {
     /// Opens a lake for reading restricted data, which leaves access records: beside a night, whose lock it does not need.
     pub fn open_recording(config: Config, outside: Outside) -> Result<Self> {
         let store = Self::open_for(config, outside, Access::Write, None)?;
-        store.refuse_newer_events()?;
+        store.refuse_foreign()?;
         Ok(store)
     }
 
@@ -92,7 +92,7 @@ impl Store {
         let lock = lock(&config, false)?;
         check_places(&config)?;
         let store = Self::open_for(config, outside, Access::Write, Some(lock))?;
-        store.refuse_newer_events()?;
+        store.refuse_foreign()?;
         super::outside::check_outbox(&store)?;
         publish::recover(&store)?;
         Ok(store)
@@ -113,7 +113,7 @@ impl Store {
         Ok(Self { config, ledger, keys, outside, checks: Checks::default(), _lock: lock })
     }
 
-    fn refuse_newer_events(&self) -> Result<()> {
+    fn refuse_foreign(&self) -> Result<()> {
         if let Some(name) = self.ledger.foreign_triggers()?.first() {
             return Err(Error::integrity(format!("{name} acts on the ledger's tables; run `shikaku audit verify`")));
         }
