@@ -74,10 +74,7 @@ fn collect(store: &Store) -> Result<Status> {
         .collect();
     let today = business_date.as_deref().and_then(|d| d.parse::<chrono::NaiveDate>().ok());
     let limit = store.config.links.pending_warn_days;
-    let waiting = |table: &str| -> Result<Waiting> {
-        let table = tables::of(table);
-        Ok(Waiting::of(table, &reader.current(table)?, today, limit))
-    };
+    let waiting = |table: &str| Waiting::stored(&reader, table, today, limit);
     let (waiting_links, waiting_requests) = (waiting("pending_link")?, waiting("request_map")?);
     let held = held(store)?;
     Ok(Status {

@@ -18,7 +18,7 @@ use shikaku_pipeline::time::BusinessDate;
 use shikaku_schemas::tables;
 
 use crate::common::crl::{BAND, OVERRIDABLE, Plan, Set, bytes_of, certificate_of, key_id, now, pem, random_plan, utc};
-use crate::common::{Done, Lake, show};
+use crate::common::{Done, Lake};
 use crate::crl_oracle::{Book, Entry, Fault, Key, List, Listed, duplicates, oddities, rows};
 use crate::model::{Dice, Killed, NEVER, number, open, shrunk, temp_dir};
 
@@ -226,9 +226,8 @@ fn text<T: ToString>(value: Option<T>) -> String {
 /// Both tables, the facts and the generations on disk, as they must be.
 fn in_force(lake: &Lake, book: &Book) -> Result<(), String> {
     let read = |table: &str, columns: &[&str]| -> Vec<Vec<String>> {
-        let places: Vec<usize> = columns.iter().map(|c| tables::of(table).at(c)).collect();
         let mut rows: Vec<Vec<String>> =
-            lake.rows(table).iter().map(|row| places.iter().map(|at| show(&row[*at])).collect()).collect();
+            lake.rows(table).iter().map(|row| columns.iter().map(|name| row[*name].clone()).collect()).collect();
         rows.sort();
         rows
     };

@@ -10,7 +10,6 @@ use std::path::Path;
 use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::lake::history::HistoryScan;
-use shikaku_pipeline::lake::row::{Cell, Row};
 use shikaku_pipeline::ledger::InputRow;
 use shikaku_pipeline::links;
 use shikaku_pipeline::store::commit::Begin;
@@ -18,7 +17,7 @@ use shikaku_pipeline::store::{RunSpec, Store};
 use shikaku_pipeline::time::BusinessDate;
 use shikaku_schemas::tables::{self, Layering};
 
-use crate::common::{Sub, envelope, member_no, show};
+use crate::common::{Sub, envelope, member_no, plain_texts};
 use crate::links_oracle::{Book, Cover, File, KINDS, Outcome, Row as Told, TABLES, Tables};
 use crate::model::{Dice, Killed, NEVER, copy_dir, insurer, number, open, run_job, shrunk, temp_dir, template};
 
@@ -231,20 +230,17 @@ fn run_twice(dir: &Path, date: &str, retry: bool, dice: &mut Dice) -> Option<boo
 fn rows(store: &Store, table: &str) -> Vec<Told> {
     let table = tables::of(table);
     let reader = store.reader().unwrap();
-    let text = |cell: &Cell| match cell {
-        Cell::Date(_) | Cell::Timestamp(_) => show(cell).replace(['-', ':', ' '], ""),
-        _ => show(cell),
-    };
-    let read = |row: &Row| -> Told { table.columns.iter().zip(row).map(|(c, cell)| (c.name(), text(cell))).collect() };
     if table.layering == Layering::History {
-        return HistoryScan::new(&reader, table, None).unwrap().map(|row| read(&row.unwrap())).collect();
+        let scan = HistoryScan::new(&reader, table, None, None).unwrap();
+        return scan.flat_map(|batch| plain_texts(table, &batch.unwrap())).collect();
     }
     let mut all = Vec::new();
     for generation in reader.snapshot.current(table) {
         let night = generation.partition.strip_prefix("on_date=").unwrap_or_default().replace('-', "");
-        for row in reader.rows(table, generation, None).unwrap() {
-            all.push(read(&row.unwrap()));
-            all.last_mut().unwrap().insert("night", night.clone());
+        let batches = reader.batches(table, generation, None, None).unwrap();
+        for mut row in batches.flat_map(|batch| plain_texts(table, &batch.unwrap())) {
+            row.insert("night", night.clone());
+            all.push(row);
         }
     }
     all.sort();

@@ -13,7 +13,6 @@ use shikaku_pipeline::config::Config;
 use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::inbox::{self, Input};
 use shikaku_pipeline::lake::history::HistoryScan;
-use shikaku_pipeline::lake::row::{Cell, Row};
 use shikaku_pipeline::ledger::{Event, InputRow};
 use shikaku_pipeline::masters;
 use shikaku_pipeline::store::commit::Begin;
@@ -24,7 +23,8 @@ use shikaku_pipeline::time::BusinessDate;
 use shikaku_schemas::tables::{self, Table};
 use tempfile::TempDir;
 
-use crate::common::{Sub, envelope, insurer_no, member_no, show};
+pub use crate::common::temp_dir;
+use crate::common::{Row, Sub, envelope, insurer_no, member_no, plain_texts};
 use crate::subscribers_oracle::{
     COVERAGE, CoverageKey, Damage, Fields, File, Insurer, MEMBER, MemberKey, Outcome, Verdict, Version, World, get,
     known_at,
@@ -519,18 +519,13 @@ fn outside(die_at: u64) -> Outside {
         if left.fetch_sub(1, Ordering::Relaxed) == 0 {
             resume_unwind(Box::new(Killed));
         }
+        Ok(())
     };
     Outside { clock: Box::new(crate::common::Fixed), entropy: Box::new(crate::common::Fixed), step: Box::new(step) }
 }
 
 /// No commit has so many steps.
 pub const NEVER: u64 = 1 << 60;
-
-pub fn temp_dir() -> TempDir {
-    // In memory where there is such a folder: flushing costs nothing there.
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
-}
 
 pub fn open(dir: &Path, die_at: u64) -> Store {
     // Another test that starts a program holds a copy of every open file, locks too, until its child has begun.
@@ -632,14 +627,10 @@ fn bytes_of(file: &File) -> Vec<u8> {
 /// Rows of a history table as the model has them, seen through the resolving scan.
 fn versions<K>(store: &Store, table: &'static Table, names: &[&str], key: impl Fn(&Row) -> K) -> Vec<Version<K>> {
     let reader = store.reader().unwrap();
-    let plain = |cell: &Cell| match cell {
-        Cell::Date(_) | Cell::Timestamp(_) => show(cell).replace(['-', ':', ' '], ""),
-        _ => show(cell),
-    };
-    let cell = |row: &Row, name: &str| plain(&row[table.at(name)]);
-    HistoryScan::new(&reader, table, None)
+    let cell = |row: &Row, name: &str| row[name].clone();
+    HistoryScan::new(&reader, table, None, None)
         .unwrap()
-        .map(|row| row.unwrap())
+        .flat_map(|batch| plain_texts(table, &batch.unwrap()))
         .map(|row| Version {
             key: key(&row),
             link_no: cell(&row, "link_no"),
@@ -656,13 +647,13 @@ fn versions<K>(store: &Store, table: &'static Table, names: &[&str], key: impl F
 
 fn members(store: &Store) -> Vec<Version<MemberKey>> {
     let table = tables::of("member");
-    let text = |row: &Row, name: &str| show(&row[table.at(name)]);
+    let text = |row: &Row, name: &str| row[name].clone();
     versions(store, table, &MEMBER, |row| (text(row, "insurer_code"), text(row, "member_no")))
 }
 
 fn coverages(store: &Store) -> Vec<Version<CoverageKey>> {
     let table = tables::of("coverage");
-    let text = |row: &Row, name: &str| show(&row[table.at(name)]);
+    let text = |row: &Row, name: &str| row[name].clone();
     versions(store, table, &COVERAGE, |row| {
         (text(row, "insurer_code"), text(row, "member_no"), text(row, "coverage_seq").parse().unwrap())
     })

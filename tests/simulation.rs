@@ -111,11 +111,12 @@ fn checks(lake: &Lake) {
     let mut own: BTreeMap<[String; 4], i64> = BTreeMap::new();
     for generation in reader.snapshot.current(table) {
         let date = generation.partition.strip_prefix("on_date=").unwrap().to_owned();
-        for row in reader.rows(table, generation, None).unwrap() {
-            let row = row.unwrap();
-            let cell = |i: usize| crate::common::show(&row[i]);
-            if matches!(cell(0).as_str(), "insurer" | "institution") {
-                *own.entry([date.clone(), cell(0), cell(1), cell(3)]).or_default() += row[5].as_int().unwrap();
+        let batches = reader.batches(table, generation, None, None).unwrap();
+        for row in batches.flat_map(|batch| crate::common::texts(table, &batch.unwrap())) {
+            let text = |name: &str| row[name].clone();
+            if matches!(row["axis"].as_str(), "insurer" | "institution") {
+                let key = [date.clone(), text("axis"), text("axis_key"), text("validity")];
+                *own.entry(key).or_default() += row["count"].parse::<i64>().unwrap();
             }
         }
     }

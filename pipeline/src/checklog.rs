@@ -1,29 +1,36 @@
 //! Eligibility check logs (資格確認ログ): each inquiry counted once for ever, and the daily partials that months are summed from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use chrono::Timelike;
-use shikaku_schemas::layout;
+use arrow::array::{Array as _, RecordBatch};
+use chrono::{NaiveDate, Timelike};
+use sha2::{Digest as _, Sha256};
+use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::messages::Severity;
-use shikaku_schemas::tables::{self, ColumnType};
+use shikaku_schemas::tables;
 
 use crate::check::field::Checker;
 use crate::check::{self, Context, Finding, Value};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::Result;
 use crate::inbox::Input;
+use crate::lake::columns::Columns;
 use crate::lake::read::{Prune, Reader};
-use crate::lake::row::{Cell, Row};
+use crate::lake::tables::{check_daily, check_log};
 use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
+use crate::time::{Moment, Month};
 
 /// Key of an axis value that is not known.
 pub const UNKNOWN: &str = "-";
-/// Columns that say what a check was; the last two say where it came from.
-const CONTENT: usize = 13;
+/// Digest of what a check says, wherever it came from.
+type Content = [u8; 16];
+/// What was said under each 照会通番, of those that the files name.
+type Known = BTreeMap<String, Option<Content>>;
 
 /// Takes in check logs.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
@@ -31,137 +38,233 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let inspected = delimited::inspect_all(stage.store, inputs, &["CHK"], &|_| Some(Encoding::Utf8))?;
     let good = delimited::admit(stage, inspected)?;
     let mut known = known_inquiries(&reader, &good)?;
-    let mut by_date: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    let mut by_date: BTreeMap<NaiveDate, Columns> = BTreeMap::new();
     for file in &good {
-        let (outcome, rows) = read_file(file, stage.dir(), &mut known)?;
-        for row in rows {
-            let date = row[1].as_timestamp().map(|t| t.date().to_string()).unwrap_or_default();
-            by_date.entry(date).or_default().push(row);
-        }
+        let outcome = read_file(file, stage.dir(), &mut known, &mut by_date)?;
         delimited::accept(stage, file, outcome)?;
     }
-    for (date, rows) in by_date {
+    drop(known);
+    for (date, mut rows) in by_date {
         let partition = format!("on_date={date}");
-        let daily = daily(&rows);
-        note_late(stage, &date)?;
-        stage.write_rows(tables::of("check_log"), &partition, rows)?;
-        stage.write_rows(tables::of("check_daily"), &partition, daily)?;
+        note_late(stage, date)?;
+        let rows = rows.batch()?;
+        let daily = daily(&rows)?;
+        stage.write_batch(tables::of("check_log"), &partition, &rows)?;
+        stage.write_rows(&partition, daily.iter().map(|(key, count)| key.row(*count)))?;
     }
     Ok(())
 }
 
 /// Rows of a month whose fees were closed already: `status` lists them until the next version.
-fn note_late(stage: &mut Stage<'_>, date: &str) -> Result<()> {
-    let month = date.get(..7).unwrap_or_default().to_owned();
+fn note_late(stage: &mut Stage<'_>, date: NaiveDate) -> Result<()> {
+    let month = Month::of(date);
     if stage.store.ledger.fact("closed", &format!("fees/{month}"))?.is_some() {
         stage.fact("late", &format!("checks/{month}"), stage.date.to_string());
     }
     Ok(())
 }
 
-/// Content of every stored check whose 照会通番 the files name.
-fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<BTreeMap<String, Vec<Cell>>> {
-    let mut wanted = BTreeSet::new();
+/// The 照会通番 that the files name, with the content of the stored check of each.
+fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<Known> {
+    let mut known = Known::new();
     for file in files {
         let mut lines = DataLines::open(&file.input, layout::of("CHK"))?;
         while let Some(record) = lines.next_line()? {
-            wanted.insert(String::from_utf8_lossy(record.field(1)).into_owned());
+            known.entry(String::from_utf8_lossy(record.field(1)).into_owned()).or_default();
         }
     }
     let table = tables::of("check_log");
-    let mut known = BTreeMap::new();
-    if wanted.is_empty() {
+    if known.is_empty() {
         return Ok(known);
     }
+    let wanted: BTreeSet<String> = known.keys().cloned().collect();
     let ascending: Vec<&str> = wanted.iter().map(String::as_str).collect();
     for generation in reader.snapshot.current(table) {
-        let prune = Prune { column: "inquiry_no", wanted: &ascending };
-        for row in reader.rows(table, generation, Some(&prune))? {
-            let mut row = row?;
-            let number = row[0].as_text().unwrap_or_default().to_owned();
-            if wanted.contains(&number) {
-                row.truncate(CONTENT);
-                known.insert(number, row);
+        let prune = Prune { column: check_log::INQUIRY_NO.name, wanted: &ascending };
+        for batch in reader.batches(table, generation, None, Some(&prune))? {
+            for row in check_log::View::of(&batch?)?.rows() {
+                if let Some(content) = known.get_mut(&*row.inquiry_no) {
+                    *content = Some(content_of(&row));
+                }
             }
         }
     }
     Ok(known)
 }
 
-fn read_file(file: &Checked, dir: &Path, known: &mut BTreeMap<String, Vec<Cell>>) -> Result<(Outcome, Vec<Row>)> {
-    let Some(header) = &file.header else { return Ok((Outcome::default(), Vec::new())) };
+/// Everything but where it came from.
+fn content_of(row: &check_log::Row<'_>) -> Content {
+    let mut sha256 = Sha256::new();
+    let mut text = |text: Option<&str>| {
+        // Null and blank differ, and no two lists of values look alike.
+        sha256.update(text.map_or(u64::MAX, |t| u64::try_from(t.len()).unwrap_or(u64::MAX)).to_le_bytes());
+        sha256.update(text.unwrap_or_default());
+    };
+    let check_log::Row { inquiry_no, institution_code, access_kind, purpose, verifier_kind, verifier_id, .. } = row;
+    let check_log::Row { serial, validity, insurer_code, insurer_no, eligibility, .. } = row;
+    [inquiry_no, institution_code, access_kind, eligibility].into_iter().for_each(|own| text(Some(own)));
+    let others = [purpose, verifier_kind, verifier_id, serial, validity, insurer_code, insurer_no];
+    others.into_iter().for_each(|own| text(own.as_deref()));
+    text(row.link_no.map(|n| n.to_string()).as_deref());
+    sha256.update(row.checked_at.0.to_le_bytes());
+    let digest = sha256.finalize();
+    let mut content = Content::default();
+    content.copy_from_slice(&digest[..16]);
+    content
+}
+
+fn read_file(
+    file: &Checked,
+    dir: &Path,
+    known: &mut Known,
+    by_date: &mut BTreeMap<NaiveDate, Columns>,
+) -> Result<Outcome> {
+    let Some(header) = &file.header else { return Ok(Outcome::default()) };
     let layout = layout::of("CHK");
     let checker = Checker::new(Context::plain(layout, file.encoding, header.created));
     let mut outcome = Outcome::default();
-    let mut rows = Vec::new();
     let mut result = ResultFile::spooled(file.answer, Some(header), Some(dir));
     let mut lines = DataLines::open(&file.input, layout)?;
     let source = file.input.source_file();
-    let (serial, validity) = (layout.at("serial"), layout.at("validity"));
+    let at = At::of(layout);
     let mut line_no = 0i64;
     while let Some(record) = lines.next_line()? {
         line_no += 1;
         let mut findings = Vec::new();
         let values = checker.fields(&record, 1, &mut findings);
-        if !values[validity].is_blank() && record.field(serial + 1).is_empty() {
+        if !values[at.validity].is_blank() && record.field(at.serial + 1).is_empty() {
             findings.push(Finding::of("200501"));
         }
         if check::worst(&findings) < Severity::Error {
-            let mut row = cells(&values);
-            let number = values[0].text().to_owned();
-            match known.get(&number) {
-                Some(own) if *own == row => findings.push(Finding::of("300502")),
+            let row = at.row(&values, &source, line_no);
+            let content = content_of(&row);
+            match known.entry(row.inquiry_no.clone().into_owned()).or_default() {
+                Some(own) if *own == content => findings.push(Finding::of("300502")),
                 Some(_) => findings.push(Finding::of("300501")),
-                None => {
-                    known.insert(number, row.clone());
-                    row.extend([Cell::text(&source), Cell::Int(line_no)]);
-                    rows.push(row);
+                new => {
+                    *new = Some(content);
+                    let table = || Columns::new(tables::of("check_log"));
+                    by_date.entry(row.checked_at.at().date()).or_insert_with(table).push(&row)?;
                 }
             }
         }
         // The log has no record number; its place in the file stands for it.
-        let (record_no, insurer_code) = (line_no.to_string(), values[layout.at("insurer_code")].text());
+        let (record_no, insurer_code) = (line_no.to_string(), values[at.insurer_code].text());
         result.record(RecordKeys { record_no: &record_no, insurer_code, ..RecordKeys::default() }, &findings)?;
         outcome.count(&findings);
     }
     outcome.result = result.finish()?;
-    Ok((outcome, rows))
+    Ok(outcome)
 }
 
-/// Cells of a checked record in the order of the table, which is the order of the layout.
-fn cells(values: &[Value<'_>]) -> Row {
-    let table = tables::of("check_log");
-    table.columns[..CONTENT]
-        .iter()
-        .zip(values)
-        .map(|(column, value)| match (column.kind(), value) {
-            (_, Value::Blank) => Cell::Null,
-            (ColumnType::Int64, _) => value.number().map_or(Cell::Null, Cell::Int),
-            (_, Value::Timestamp(at)) => Cell::timestamp(*at),
-            (_, Value::Date(date)) => Cell::date(*date),
-            (_, Value::Text(text)) => Cell::text(text.as_ref()),
-        })
-        .collect()
+/// Positions of the fields in the layout.
+struct At {
+    inquiry_no: usize,
+    checked_at: usize,
+    institution_code: usize,
+    access_kind: usize,
+    purpose: usize,
+    verifier_kind: usize,
+    verifier_id: usize,
+    serial: usize,
+    validity: usize,
+    link_no: usize,
+    insurer_code: usize,
+    insurer_no: usize,
+    eligibility: usize,
+}
+
+impl At {
+    fn of(layout: &Layout) -> Self {
+        let at = |name: &str| layout.at(name);
+        Self {
+            inquiry_no: at(check_log::INQUIRY_NO.name),
+            checked_at: at(check_log::CHECKED_AT.name),
+            institution_code: at(check_log::INSTITUTION_CODE.name),
+            access_kind: at(check_log::ACCESS_KIND.name),
+            purpose: at(check_log::PURPOSE.name),
+            verifier_kind: at(check_log::VERIFIER_KIND.name),
+            verifier_id: at(check_log::VERIFIER_ID.name),
+            serial: at(check_log::SERIAL.name),
+            validity: at(check_log::VALIDITY.name),
+            link_no: at(check_log::LINK_NO.name),
+            insurer_code: at(check_log::INSURER_CODE.name),
+            insurer_no: at(check_log::INSURER_NO.name),
+            eligibility: at(check_log::ELIGIBILITY.name),
+        }
+    }
+
+    /// The row of a checked record.
+    fn row<'v>(&self, values: &'v [Value<'_>], source: &'v str, line: i64) -> check_log::Row<'v> {
+        let text = |at: usize| Cow::Borrowed(values[at].text());
+        let maybe = |at: usize| (!values[at].is_blank()).then(|| text(at));
+        check_log::Row {
+            inquiry_no: text(self.inquiry_no),
+            checked_at: values[self.checked_at].timestamp().unwrap_or_default().into(),
+            institution_code: text(self.institution_code),
+            access_kind: text(self.access_kind),
+            purpose: maybe(self.purpose),
+            verifier_kind: maybe(self.verifier_kind),
+            verifier_id: maybe(self.verifier_id),
+            serial: maybe(self.serial),
+            validity: maybe(self.validity),
+            link_no: values[self.link_no].number(),
+            insurer_code: maybe(self.insurer_code),
+            insurer_no: maybe(self.insurer_no),
+            eligibility: text(self.eligibility),
+            source_file: Cow::Borrowed(source),
+            source_record: line,
+        }
+    }
+}
+
+/// What is counted together.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Group<'b> {
+    axis: &'static str,
+    key: Cow<'b, str>,
+    access_kind: &'b str,
+    validity: Option<&'b str>,
+    eligibility: &'b str,
+}
+
+impl Group<'_> {
+    fn row(&self, count: i64) -> check_daily::Row<'_> {
+        check_daily::Row {
+            axis: self.axis.into(),
+            axis_key: Cow::Borrowed(&self.key),
+            access_kind: self.access_kind.into(),
+            validity: self.validity.map(Cow::Borrowed),
+            eligibility: self.eligibility.into(),
+            count,
+        }
+    }
 }
 
 /// Counts of one day's new checks by insurer, institution and hour.
-fn daily(rows: &[Row]) -> Vec<Row> {
-    let mut counts: BTreeMap<Vec<Cell>, i64> = BTreeMap::new();
-    for row in rows {
-        let hour = row[1].as_timestamp().map_or(0, |t| t.hour());
-        let insurer = row[10].as_text().unwrap_or(UNKNOWN);
-        let institution = row[2].as_text().unwrap_or(UNKNOWN);
-        let hour = format!("{hour:02}");
-        for (axis, key) in [("insurer", insurer), ("institution", institution), ("hour", hour.as_str())] {
-            let key = vec![Cell::text(axis), Cell::text(key), row[3].clone(), row[8].clone(), row[12].clone()];
-            *counts.entry(key).or_default() += 1;
+fn daily(rows: &RecordBatch) -> Result<HashMap<Group<'_>, i64>> {
+    let mut counts: HashMap<Group<'_>, i64> = HashMap::new();
+    let (kinds, results) = (check_log::ACCESS_KIND.of(rows)?, check_log::ELIGIBILITY.of(rows)?);
+    let (validities, times) = (check_log::VALIDITY.of(rows)?, check_log::CHECKED_AT.of(rows)?);
+    let (insurers, institutions) = (check_log::INSURER_CODE.of(rows)?, check_log::INSTITUTION_CODE.of(rows)?);
+    for row in 0..rows.num_rows() {
+        let hour = format!("{:02}", Moment(times.value(row)).at().hour());
+        let insurer = if insurers.is_null(row) { UNKNOWN } else { insurers.value(row) };
+        let keys = [
+            ("insurer", Cow::Borrowed(insurer)),
+            ("institution", Cow::Borrowed(institutions.value(row))),
+            ("hour", Cow::Owned(hour)),
+        ];
+        for (axis, key) in keys {
+            let group = Group {
+                axis,
+                key,
+                access_kind: kinds.value(row),
+                validity: (!validities.is_null(row)).then(|| validities.value(row)),
+                eligibility: results.value(row),
+            };
+            *counts.entry(group).or_default() += 1;
         }
     }
-    counts
-        .into_iter()
-        .map(|(mut key, count)| {
-            key.push(Cell::Int(count));
-            key
-        })
-        .collect()
+    Ok(counts)
 }

@@ -24,8 +24,8 @@ pub fn compact(stage: &mut Stage<'_>, tables: &[&'static Table]) -> Result<()> {
     let reader = stage.store.reader()?;
     for table in tables {
         let mut writer = stage.table(table, layer(true))?;
-        for row in HistoryScan::new(&reader, table, None)? {
-            writer.push(&row?)?;
+        for batch in HistoryScan::new(&reader, table, None, None)? {
+            writer.write(batch?)?;
         }
         stage.finish_table(table, layer(true), writer)?;
     }

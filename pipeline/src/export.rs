@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
+use arrow::array::RecordBatch;
 use shikaku_schemas::tables::{Layering, Table};
 
 use crate::error::{At, Error, Result};
 use crate::lake::history::HistoryScan;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, Row};
 use crate::lake::write::plain_file;
-use crate::lake::{Generation, Snapshot};
+use crate::lake::{Generation, Snapshot, show};
 use crate::store::{Store, new_private};
 
 /// Form of an export.
@@ -62,23 +62,28 @@ pub fn export(
 fn write(reader: &Reader, table: &'static Table, format: Format, file: File, path: &Path) -> Result<i64> {
     match format {
         Format::Csv => csv(reader, table, file, path),
-        Format::Parquet => plain_file(table, file, path, &mut |row| each(reader, table, &mut |_, r| row(&r))),
+        Format::Parquet => plain_file(table, file, path, &mut state(reader, table)?.map(|part| Ok(part?.1))),
     }
 }
 
-/// Hands out every row of a table's state with the partition it lies in.
-fn each(reader: &Reader, table: &'static Table, take: &mut dyn FnMut(&str, Row) -> Result<()>) -> Result<()> {
+/// Some rows with the partition they lie in.
+type Part = (String, RecordBatch);
+
+/// Every row of a table's state.
+fn state<'r>(reader: &'r Reader, table: &'static Table) -> Result<Box<dyn Iterator<Item = Result<Part>> + 'r>> {
     if table.layering == Layering::History {
-        return HistoryScan::new(reader, table, None)?.try_for_each(|row| take("", row?));
+        let scan = HistoryScan::new(reader, table, None, None)?;
+        return Ok(Box::new(scan.map(|batch| Ok((String::new(), batch?)))));
     }
     let mut generations: Vec<&Generation> = reader.snapshot.current(table);
     generations.sort_by_key(|g| (&g.partition, g.set_id));
-    for generation in generations {
-        for row in reader.rows(table, generation, None)? {
-            take(&generation.partition, row?)?;
+    let batches = move |generation: &'r Generation| -> Box<dyn Iterator<Item = Result<Part>> + 'r> {
+        match reader.batches(table, generation, None, None) {
+            Ok(batches) => Box::new(batches.map(|batch| Ok((generation.partition.clone(), batch?)))),
+            Err(error) => Box::new(std::iter::once(Err(error))),
         }
-    }
-    Ok(())
+    };
+    Ok(Box::new(generations.into_iter().flat_map(batches)))
 }
 
 fn csv(reader: &Reader, table: &'static Table, file: File, path: &Path) -> Result<i64> {
@@ -96,27 +101,15 @@ fn csv(reader: &Reader, table: &'static Table, file: File, path: &Path) -> Resul
     let names = table.columns.iter().map(|c| c.name());
     writer.write_record(partitions.iter().copied().chain(names)).map_err(failed)?;
     let mut count = 0;
-    each(reader, table, &mut |partition, row| {
-        count += 1;
-        let values = partition.split('/').filter_map(|p| p.split_once('=')).map(|(_, value)| value.to_owned());
-        writer.write_record(values.chain(row.iter().map(text))).map_err(failed)
-    })?;
+    for part in state(reader, table)? {
+        let (partition, batch) = part?;
+        for row in 0..batch.num_rows() {
+            count += 1;
+            let values = partition.split('/').filter_map(|p| p.split_once('=')).map(|(_, value)| value.to_owned());
+            writer.write_record(values.chain(show::row(&batch, row)?)).map_err(failed)?;
+        }
+    }
     writer.flush().at(path)?;
     writer.into_inner().map_err(|e| Error::failed(e.to_string()))?.get_ref().sync_all().at(path)?;
     Ok(count)
-}
-
-/// A cell as text; dates and times as ISO 8601.
-fn text(cell: &Cell) -> String {
-    match cell {
-        Cell::Null => String::new(),
-        Cell::Text(text) => text.clone(),
-        Cell::Bytes(bytes) => crate::digest::hex(bytes),
-        Cell::Int(n) => n.to_string(),
-        Cell::Date(_) => cell.as_date().map(|d| d.to_string()).unwrap_or_default(),
-        Cell::Timestamp(_) => {
-            cell.as_timestamp().map(|t| t.format("%Y-%m-%dT%H:%M:%S%.f").to_string()).unwrap_or_default()
-        }
-        Cell::List(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-    }
 }

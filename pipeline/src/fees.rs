@@ -1,13 +1,17 @@
 //! Month-end close of the two metered things (手数料): 有効性確認の実施回数 and 紐付情報取得件数, paid and billed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use shikaku_schemas::tables;
 
 use crate::error::{Error, Result};
+use crate::lake::columns::batch_of;
+use crate::lake::order;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, Row};
+use crate::lake::tables::acquisition;
+use crate::lake::tables::fee::{self, Row};
 use crate::links::night::UNKNOWN_INSURER;
 use crate::rollup;
 use crate::store::Stage;
@@ -45,10 +49,11 @@ pub fn close(stage: &mut Stage<'_>, month: Month) -> Result<(i64, i64)> {
     counts.extend(links(&reader, month)?);
     let prices = stage.store.config.fees.unit_price;
     let price = |metric: &str| if metric == CHECK { prices.validity_check } else { prices.link_acquisition };
-    let mut rows = rows(&counts, &price)?;
-    let totals = (payment(&counts, CHECK), payment(&counts, LINK));
     let table = tables::of("fee");
-    if let Versioned::New(version) = versions::next(&reader, table, month, &mut rows)? {
+    let batch = order::sorted(table, &batch_of(rows(&counts, &price)?)?)?;
+    let totals = (payment(&counts, CHECK), payment(&counts, LINK));
+    if let Versioned::New(version) = versions::next(&reader, table, month, &batch)? {
+        let rows: Vec<Row<'_>> = fee::View::of(&batch)?.rows().collect();
         let suffix = versions::suffix(version);
         for (metric, view, title) in FILES {
             let text = csv_text(&rows, metric, view, month, price(metric).is_some())?;
@@ -57,7 +62,7 @@ pub fn close(stage: &mut Stage<'_>, month: Month) -> Result<(i64, i64)> {
             let cp932 = Encoding::Cp932.encode_lossy(&text);
             stage.outbox(&format!("fees/{month}/cp932/{title}{suffix}.csv"), &cp932)?;
         }
-        versions::write(stage, &reader, table, month, version, rows, &format!("fees/{month}"))?;
+        versions::write(stage, &reader, table, month, version, &batch, &format!("fees/{month}"))?;
         stage.fact("closed", &format!("fees/{month}"), version.to_string());
     }
     Ok(totals)
@@ -101,13 +106,14 @@ fn checks(reader: &Reader, month: Month, billable: &[String]) -> Result<Vec<Coun
 /// Links per night of acceptance and insurer. The acquisition log is restricted, so its own reader counts it.
 fn links(reader: &Reader, month: Month) -> Result<Vec<Count>> {
     let table = tables::of("acquisition");
-    let code = table.at("insurer_code");
     let mut counts = Vec::new();
     for date in dates(month) {
         let mut by_insurer: BTreeMap<String, i64> = BTreeMap::new();
         for generation in reader.snapshot.partition(table, &format!("on_date={date}")) {
-            for row in reader.rows(table, generation, None)? {
-                *by_insurer.entry(row?[code].as_text().unwrap_or(UNKNOWN_INSURER).to_owned()).or_default() += 1;
+            for batch in reader.batches(table, generation, Some(&[acquisition::INSURER_CODE.name]), None)? {
+                for code in acquisition::INSURER_CODE.of(&batch?)?.iter() {
+                    *by_insurer.entry(code.unwrap_or(UNKNOWN_INSURER).to_owned()).or_default() += 1;
+                }
             }
         }
         counts.extend(by_insurer.into_iter().map(|(bearer_code, count)| Count {
@@ -137,13 +143,11 @@ fn payment(counts: &[Count], metric: &str) -> i64 {
     counts.iter().filter(|c| c.metric == metric && c.bearer_kind == "01").map(|c| c.count).sum()
 }
 
-fn rows(counts: &[Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<Row>> {
+fn rows<'c>(counts: &'c [Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<Row<'c>>> {
     let mut rows = Vec::new();
-    let amount = |metric: &str, count: i64| -> Result<Cell> {
-        match price(metric) {
-            None => Ok(Cell::Null),
-            Some(yen) => yen.checked_mul(count).map(Cell::Int).ok_or_else(|| Error::failed("an amount overflows")),
-        }
+    let amount = |metric: &str, count: i64| -> Result<Option<i64>> {
+        let overflows = || Error::failed("an amount overflows");
+        price(metric).map(|yen| yen.checked_mul(count).ok_or_else(overflows)).transpose()
     };
     for metric in [CHECK, LINK] {
         let total = payment(counts, metric);
@@ -156,40 +160,40 @@ fn rows(counts: &[Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<Row
                 )));
             }
         }
-        rows.push(vec![
-            Cell::text(metric),
-            Cell::text("payment"),
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Int(total),
-            Cell::Int(total),
-            amount(metric, total)?,
-        ]);
+        rows.push(Row {
+            metric: metric.into(),
+            fee_view: "payment".into(),
+            on_date: None,
+            bearer_kind: None,
+            bearer_code: None,
+            validity: None,
+            count: total,
+            total,
+            amount: amount(metric, total)?,
+        });
     }
     let mut day_totals: BTreeMap<(&str, NaiveDate), i64> = BTreeMap::new();
     for c in counts.iter().filter(|c| c.bearer_kind == "01") {
         *day_totals.entry((c.metric, c.date)).or_default() += c.count;
     }
     for c in counts {
-        rows.push(vec![
-            Cell::text(c.metric),
-            Cell::text("billing"),
-            Cell::date(c.date),
-            Cell::text(c.bearer_kind),
-            Cell::text(&c.bearer_code),
-            c.validity.clone().into(),
-            Cell::Int(c.count),
-            Cell::Int(day_totals.get(&(c.metric, c.date)).copied().unwrap_or(0)),
-            amount(c.metric, c.count)?,
-        ]);
+        rows.push(Row {
+            metric: c.metric.into(),
+            fee_view: "billing".into(),
+            on_date: Some(c.date.into()),
+            bearer_kind: Some(c.bearer_kind.into()),
+            bearer_code: Some(c.bearer_code.as_str().into()),
+            validity: c.validity.as_deref().map(Cow::Borrowed),
+            count: c.count,
+            total: day_totals.get(&(c.metric, c.date)).copied().unwrap_or(0),
+            amount: amount(c.metric, c.count)?,
+        });
     }
     Ok(rows)
 }
 
 /// One of 帳票 24–27 from the rows of the version (formats.md §6).
-fn csv_text(rows: &[Row], metric: &str, view: &str, month: Month, priced: bool) -> Result<String> {
+fn csv_text(rows: &[Row<'_>], metric: &str, view: &str, month: Month, priced: bool) -> Result<String> {
     let heading: &[&str] = match (metric, view) {
         (CHECK, "payment") => &["No", "年月", "回数"],
         (_, "payment") => &["No", "年月", "件数"],
@@ -203,21 +207,20 @@ fn csv_text(rows: &[Row], metric: &str, view: &str, month: Month, priced: bool) 
     let failed = |e: csv::Error| Error::failed(e.to_string());
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(&heading).map_err(failed)?;
-    let text = |cell: &Cell| cell.as_text().unwrap_or_default().to_owned();
-    let int = |cell: &Cell| cell.as_int().map(|n| n.to_string()).unwrap_or_default();
-    let own = rows.iter().filter(|r| r[0].as_text() == Some(metric) && r[1].as_text() == Some(view));
-    for (number, row) in (1u64..).zip(own) {
-        let date = row[2].as_date().map(|d| d.format("%Y%m%d").to_string()).unwrap_or_default();
+    let text = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
+    let wanted = rows.iter().filter(|row| row.metric == metric && row.fee_view == view);
+    for (number, row) in (1u64..).zip(wanted) {
+        let date = row.on_date.map(|d| d.date().format("%Y%m%d").to_string()).unwrap_or_default();
+        let (count, total) = (row.count.to_string(), row.total.to_string());
+        let (kind, code, validity) = (text(&row.bearer_kind), text(&row.bearer_code), text(&row.validity));
         let mut fields = vec![number.to_string()];
         match (metric, view) {
-            (_, "payment") => fields.extend([month.compact(), int(&row[6])]),
-            (CHECK, _) => {
-                fields.extend([date, text(&row[3]), text(&row[4]), text(&row[5]), int(&row[6]), int(&row[7])]);
-            }
-            _ => fields.extend([date, text(&row[4]), int(&row[6]), int(&row[7])]),
+            (_, "payment") => fields.extend([month.compact(), count]),
+            (CHECK, _) => fields.extend([date, kind, code, validity, count, total]),
+            _ => fields.extend([date, code, count, total]),
         }
         if priced {
-            fields.push(int(&row[8]));
+            fields.push(row.amount.map(|n| n.to_string()).unwrap_or_default());
         }
         writer.write_record(&fields).map_err(failed)?;
     }

@@ -5,6 +5,8 @@
 
 pub mod certificate;
 
+use std::borrow::Cow;
+
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use serde::{Deserialize, Serialize};
 use shikaku_schemas::tables;
@@ -13,16 +15,18 @@ use crate::config::Config;
 use crate::crl::set;
 use crate::digest;
 use crate::error::{Error, Result};
-use crate::history::image::Target;
+use crate::history::image::{Target, Whole};
 use crate::history::known::{self, Wanted, WantedMembers};
-use crate::lake::history::Columns;
+use crate::lake::history::{Span, known_before};
 use crate::lake::lookup;
-use crate::lake::read::Reader;
-use crate::lake::row::{Cell, CellRef, Row};
+use crate::lake::read::{self, Reader};
+use crate::lake::tables::{coverage, member, serial_link};
+use crate::lake::typed::Recorded as _;
 use crate::masters::Masters;
 use crate::reroute::index::end_of_cover;
 use crate::store::Store;
 use crate::text::normal;
+use crate::time::{Day, Moment};
 use certificate::{Certificate, Validity};
 
 /// What is asked: exactly one of card, person and certificate.
@@ -114,7 +118,7 @@ struct Held {
     member_no: String,
     link_no: i64,
     end: Option<NaiveDate>,
-    recorded_from: Cell,
+    recorded_from: Moment,
     keys: (String, String),
     shown: Shown,
 }
@@ -212,82 +216,76 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn is_known(&self, columns: &Columns, row: &Row) -> bool {
+    fn is_known(&self, span: Span) -> bool {
         match self.known_at {
-            Some(at) => columns.known_before(row, at),
-            None => columns.is_open(row),
+            Some(at) => known_before(span, at.into()),
+            None => span.1.is_none(),
         }
     }
 
     /// 紐付番号 behind a certificate; old serials lead to it too (002 L25299).
     fn person_of(&self, serial: &str) -> Result<Option<i64>> {
         let Some(serial) = normal::serial(serial) else { return Ok(None) };
-        let table = tables::of("serial_link");
-        let columns = Columns::of(table);
-        let mut rows = lookup::rows_with(self.reader, table, "serial", &[&serial])?.into_iter();
-        Ok(rows.find(|row| self.is_known(&columns, row)).and_then(|row| row[table.at("link_no")].as_int()))
+        let rows: Vec<serial_link::Row<'_>> = lookup::rows_with(self.reader, serial_link::SERIAL.name, &[&serial])?;
+        Ok(rows.iter().find(|row| self.is_known(row.span())).map(|row| row.link_no))
     }
 
     /// Coverages, known at the moment, of all members that ever had the value in a column of `coverage`.
-    fn coverages(&self, column: &str, value: CellRef<'_>) -> Result<Vec<Held>> {
+    fn coverages(&self, column: &str, value: read::Wanted<'_>) -> Result<Vec<Held>> {
         let table = tables::of("coverage");
         let mut wanted = WantedMembers::new();
         for (code, member) in self.reader.keys_with(table, column, value)? {
             let one = Wanted { link_no: None, whole: true };
             wanted.entry(code).or_default().insert(member.parse().map_err(|_| broken())?, one);
         }
-        let targets = [&Target::of("member"), &Target::of("coverage")];
-        let columns = [Columns::of(tables::of("member")), Columns::of(table)];
         let mut held = Vec::new();
-        for (code, members) in known::known(self.reader, targets, &wanted, i64::MIN)? {
+        for (code, members) in known::known(self.reader, [Target::Member, Target::Coverage], &wanted, Moment(i64::MIN))?
+        {
             for rows in members.into_values() {
-                let (mut member, mut own) = (None, Vec::new());
-                for (seq, row) in rows {
-                    let columns = &columns[usize::from(seq > 0)];
-                    match row.into_row(columns.to).filter(|row| self.is_known(columns, row)) {
-                        Some(row) if seq == 0 => member = Some(row),
-                        Some(row) => own.push(row),
+                let (mut member, mut coverages) = (None, Vec::new());
+                for (_, row) in rows {
+                    match row.into_whole().filter(|row| self.is_known(row.span())) {
+                        Some(Whole::Member(row)) => member = Some(row),
+                        Some(Whole::Coverage(row)) => coverages.push(row),
                         None => {}
                     }
                 }
-                held.extend(own.iter().map(|row| self.held(&code, row, member.as_ref())));
+                held.extend(coverages.into_iter().map(|row| self.held(&code, row, member.as_ref())));
             }
         }
         // Newest 資格取得日, then newest recorded.
         held.sort_by(|a, b| {
-            let key = |h: &Held| (h.shown.acquired_on, h.recorded_from.clone());
+            let key = |h: &Held| (h.shown.acquired_on, h.recorded_from);
             key(b).cmp(&key(a)).then_with(|| (&a.insurer_code, &a.member_no).cmp(&(&b.insurer_code, &b.member_no)))
         });
         Ok(held)
     }
 
-    fn held(&self, code: &str, row: &Row, member: Option<&Row>) -> Held {
-        let (table, of_member) = (tables::of("coverage"), tables::of("member"));
-        let text = |name: &str| row[table.at(name)].as_text().map(str::to_owned);
-        let own = |name: &str| member.map(|m| m[of_member.at(name)].clone()).unwrap_or_default();
-        let acquired_on = row[table.at("acquired_on")].as_date().unwrap_or_default();
-        let lost_on = row[table.at("lost_on")].as_date();
+    fn held(&self, code: &str, row: coverage::Row<'_>, member: Option<&member::Row<'_>>) -> Held {
+        let text = |value: Option<Cow<'_, str>>| value.map(Cow::into_owned);
+        let of_member = |value: fn(&member::Row<'_>) -> Option<String>| member.and_then(value);
+        let (acquired_on, lost_on) = (row.acquired_on.date(), row.lost_on.map(Day::date));
         Held {
             insurer_code: code.to_owned(),
-            member_no: text("member_no").unwrap_or_default(),
-            link_no: row[table.at("link_no")].as_int().unwrap_or_default(),
+            member_no: row.member_no.into_owned(),
+            link_no: row.link_no,
             end: lost_on.map(|lost| end_of_cover(acquired_on, lost, self.masters.loss_day(self.config, code))),
-            recorded_from: row[table.at("recorded_from")].clone(),
-            keys: (text("symbol_key").unwrap_or_default(), text("number_key").unwrap_or_default()),
+            recorded_from: row.recorded_from,
+            keys: (row.symbol_key.into_owned(), row.number_key.into_owned()),
             shown: Shown {
-                insurer_no: text("insurer_no").unwrap_or_default(),
-                symbol: text("symbol"),
-                number: text("number").unwrap_or_default(),
-                branch_no: text("branch_no"),
-                name: own("name").as_text().map(str::to_owned),
-                kana: own("kana").as_text().map(str::to_owned),
-                birth_date: own("birth_date").as_date(),
+                insurer_no: row.insurer_no.into_owned(),
+                symbol: text(row.symbol),
+                number: row.number.into_owned(),
+                branch_no: text(row.branch_no),
+                name: of_member(|m| m.name.as_deref().map(str::to_owned)),
+                kana: of_member(|m| m.kana.as_deref().map(str::to_owned)),
+                birth_date: member.and_then(|m| m.birth_date).map(Day::date),
                 acquired_on,
                 lost_on,
-                card_kind: text("card_kind"),
-                card_to: row[table.at("card_to")].as_date(),
-                benefit_to: row[table.at("benefit_to")].as_date(),
-                card_copay: text("card_copay"),
+                card_kind: text(row.card_kind),
+                card_to: row.card_to.map(Day::date),
+                benefit_to: row.benefit_to.map(Day::date),
+                card_copay: text(row.card_copay),
             },
         }
     }
@@ -306,7 +304,7 @@ impl Asked<'_> {
 
     /// By マイナンバーカード: what covers the day, else the latest that was lost.
     fn by_person(&self, link_no: i64, day: NaiveDate) -> Result<Answer> {
-        let mut held = self.coverages("link_no", CellRef::Int(link_no))?;
+        let mut held = self.coverages(coverage::LINK_NO.name, read::Wanted::Int(link_no))?;
         held.retain(|h| h.link_no == link_no);
         Ok(state_on(held, day))
     }
@@ -316,7 +314,7 @@ impl Asked<'_> {
         let key = |text: &Option<String>| normal::number_key(text.as_deref().unwrap_or_default());
         let keys = (key(&request.symbol), key(&request.number));
         let insurer_no = format!("{:0>8}", request.insurer_no.as_deref().unwrap_or_default());
-        let mut held = self.coverages("number_key", CellRef::Text(&keys.1))?;
+        let mut held = self.coverages(coverage::NUMBER_KEY.name, read::Wanted::Text(&keys.1))?;
         held.retain(|h| {
             let branch = request.branch_no.as_ref().zip(h.shown.branch_no.as_ref()).is_none_or(|(a, b)| a == b);
             let born = request.birth_date.is_none_or(|date| h.shown.birth_date == Some(date));

@@ -13,28 +13,35 @@ pub mod resolve;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use arrow::array::Date32Array;
+use arrow::compute::concat_batches;
 use chrono::NaiveDate;
 use serde::Serialize;
 use shikaku_schemas::layout::{self, FieldType, Layout};
 use shikaku_schemas::messages::{FieldRule, Severity};
-use shikaku_schemas::tables::{self, Table};
+use shikaku_schemas::tables;
 
 use crate::check::field::Checker;
 use crate::check::{self, Context, Finding};
 use crate::delimited::{self, Checked, Outcome};
 use crate::error::{Error, Result};
 use crate::inbox::Input;
+use crate::lake::columns::batch_of;
 use crate::lake::lookup;
+use crate::lake::order;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, Row};
+use crate::lake::schema::{arrow_schema, named};
+use crate::lake::tables::{pending_link, request_map, serial_link};
+use crate::lake::typed::Record;
 use crate::masters::Masters;
 use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
 use crate::sort::Sorter;
 use crate::store::Stage;
 use crate::text::cp932::Encoding;
+use crate::time::Day;
 use night::{Claim, FileOf, Night};
-use resolve::{Links, Pending, Source, Verdict};
+use resolve::{Links, Pending, Request, Source, Verdict};
 
 /// Kinds in the order they are applied: what names a person first.
 const KINDS: [&str; 4] = ["LNKP", "REQM", "LNKR", "LNKU"];
@@ -97,7 +104,7 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
 
 /// Whether any link waits; if none does, a retry run has nothing to do.
 pub fn any_waiting(reader: &Reader) -> Result<bool> {
-    Ok(!reader.current(tables::of("pending_link"))?.is_empty())
+    Ok(reader.current(tables::of("pending_link"))?.iter().any(|batch| batch.num_rows() > 0))
 }
 
 /// 発行者鍵識別子 of serials in link files, which name none: the configured one.
@@ -146,12 +153,10 @@ fn bound(links: &Links, files: &[Checked]) -> Result<BTreeSet<String>> {
 fn waiting(stage: &Stage<'_>, reader: &Reader) -> Result<Links> {
     let mut links = Links::default();
     links.issuer = issuer_key_id(stage)?;
-    for row in reader.current(tables::of("pending_link"))? {
-        links.await_other(Pending::from_row(&row, stage.date.0));
+    for row in reader.all::<pending_link::Row<'_>>()? {
+        links.await_other(Pending::from_row(row, stage.date.0));
     }
-    for row in reader.current(tables::of("request_map"))? {
-        links.requests.insert(row[0].as_text().unwrap_or_default().to_owned(), row);
-    }
+    links.requests.extend(reader.all::<request_map::Row<'_>>()?.into_iter().map(Request::from_row));
     Ok(links)
 }
 
@@ -161,7 +166,7 @@ fn load(links: &mut Links, reader: &Reader, bound: &BTreeSet<String>) -> Result<
     let mut asked = bound.clone();
     while !wanted.is_empty() {
         let serials: Vec<&str> = wanted.iter().map(String::as_str).collect();
-        for row in lookup::rows_with(reader, tables::of("serial_link"), "serial", &serials)? {
+        for row in lookup::rows_with::<serial_link::Row<'_>>(reader, serial_link::SERIAL.name, &serials)? {
             links.known(row);
         }
         wanted = links.successors_beyond(&asked);
@@ -365,21 +370,19 @@ fn finding(verdict: Verdict) -> Option<Finding> {
 /// has its answer, and what it held comes again or not at all.
 fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
     let date = stage.date.0;
-    let pending: Vec<Row> = links.pending.values().map(|p| p.to_row(date)).collect();
-    let requests: Vec<Row> = links.requests.values().map(|r| with_first_seen(r, date)).collect();
-    let (p, r) = (tables::of("pending_link"), tables::of("request_map"));
-    let sources = pending.iter().map(|row| &row[p.at("source_file")]);
-    let sources = sources.chain(requests.iter().map(|row| &row[r.at("source_file")]));
-    let waiting: BTreeSet<String> = sources.filter_map(|cell| cell.as_text()).map(str::to_owned).collect();
+    let pending: Vec<pending_link::Row<'_>> = links.pending.values().map(|p| p.to_row(date)).collect();
+    let requests: Vec<request_map::Row<'_>> = links.requests.iter().map(|(no, r)| r.to_row(no, date)).collect();
+    let sources = pending.iter().map(|row| &row.source_file).chain(requests.iter().map(|row| &row.source_file));
+    let waiting: BTreeSet<String> = sources.map(|file| file.to_string()).collect();
     let limit = stage.store.config.links.pending_warn_days;
-    let own = Waiting::of(p, &pending, Some(date), limit);
+    let own = Waiting::of(pending.iter().map(|row| row.first_seen.date()), Some(date), limit);
     if own.too_long > 0 {
         let oldest = own.oldest.map_or(0, |first| date.signed_duration_since(first).num_days());
         let (waiting, old) = (own.records, own.too_long);
         tracing::warn!(waiting, old, oldest, limit, "link records wait longer than links.pending_warn_days");
     }
-    replace_if_changed(stage, reader, "pending_link", pending)?;
-    replace_if_changed(stage, reader, "request_map", requests)?;
+    replace_if_changed(stage, reader, pending)?;
+    replace_if_changed(stage, reader, requests)?;
     let tonight = stage.inputs.iter().filter(|i| CONVERTED.contains(&i.kind.as_str()) && i.state == "accepted");
     let tonight: Vec<(String, String)> = tonight.filter_map(|i| Some((i.sha256.clone(), i.landing.clone()?))).collect();
     for (sha256, place) in stage.store.ledger.kept_landings(&CONVERTED, "links")?.into_iter().chain(tonight) {
@@ -400,32 +403,32 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Of rows of `pending_link` or `request_map`, on a day; without one none waits too long.
-    pub fn of(table: &Table, rows: &[Row], today: Option<NaiveDate>, limit: i64) -> Self {
-        let first_seen = table.at("first_seen");
-        let since: Vec<NaiveDate> = rows.iter().filter_map(|row| row[first_seen].as_date()).collect();
+    /// Of a stored table, `pending_link` or `request_map`.
+    pub fn stored(reader: &Reader, table: &str, today: Option<NaiveDate>, limit: i64) -> Result<Self> {
+        let mut since = Vec::new();
+        for batch in reader.current(tables::of(table))? {
+            let nights: &Date32Array = named(&batch, pending_link::FIRST_SEEN.name)?;
+            since.extend(nights.values().iter().map(|night| Day(*night).date()));
+        }
+        Ok(Self::of(since.into_iter(), today, limit))
+    }
+
+    /// Of the nights in which they came, on a day; without one none waits too long.
+    pub fn of(since: impl Iterator<Item = NaiveDate>, today: Option<NaiveDate>, limit: i64) -> Self {
+        let since: Vec<NaiveDate> = since.collect();
         let age = |first: &NaiveDate| today.map_or(0, |now| now.signed_duration_since(*first).num_days());
         let too_long = since.iter().filter(|first| age(first) > limit).count();
-        Self { records: rows.len(), oldest: since.iter().min().copied(), too_long }
+        Self { records: since.len(), oldest: since.iter().min().copied(), too_long }
     }
 }
 
-fn with_first_seen(row: &Row, date: NaiveDate) -> Row {
-    let mut row = row.clone();
-    if row[2] == Cell::Null {
-        row[2] = Cell::date(date);
-    }
-    row
-}
-
-fn replace_if_changed(stage: &mut Stage<'_>, reader: &Reader, name: &str, mut rows: Vec<Row>) -> Result<()> {
-    let table = tables::of(name);
-    let mut before = reader.current(table)?;
-    before.sort();
-    rows.sort();
-    if before == rows {
+fn replace_if_changed<R: Record>(stage: &mut Stage<'_>, reader: &Reader, rows: Vec<R>) -> Result<()> {
+    let table = tables::of(R::TABLE);
+    let before = concat_batches(&arrow_schema(table), &reader.current(table)?)?;
+    let now = order::sorted(table, &batch_of(rows)?)?;
+    if before == now {
         return Ok(());
     }
-    stage.write_rows(table, "", rows)?;
+    stage.write_batch(table, "", &now)?;
     stage.keep_newest(table, 1)
 }

@@ -1,7 +1,9 @@
 //! Masters (保険者・医療機関・祝日・保険者定義): taken whole or not at all, read by every other job.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
 use chrono::{NaiveDate, NaiveDateTime};
 use serde::Deserialize;
 use shikaku_schemas::codes;
@@ -15,15 +17,16 @@ use crate::config::{Config, LossDay};
 use crate::error::{Error, Result};
 use crate::inbox::Input;
 use crate::lake::Snapshot;
+use crate::lake::columns::{Columns, batch_of};
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, Row};
+use crate::lake::tables as rows;
 use crate::ledger::{Event, InputRow};
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::master::{self, Kind};
 use crate::read::records::RawRecord;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
-use crate::time::BusinessDate;
+use crate::time::{BusinessDate, Day};
 
 /// One 保険者番号 of the insurer master.
 #[derive(Debug, Clone)]
@@ -68,44 +71,44 @@ pub struct Masters {
 impl Masters {
     pub fn load(reader: &Reader) -> Result<Self> {
         let mut masters = Self::default();
-        let text = |cell: &Cell| cell.as_text().unwrap_or_default().to_owned();
-        let maybe = |cell: &Cell| cell.as_text().map(str::to_owned);
-        for row in reader.current(tables::of("insurer"))? {
-            let code = text(&row[0]);
-            masters.schemes.insert(code.clone(), text(&row[2]));
-            masters.holder_names.insert(code.clone(), text(&row[1]));
+        reader.each(&mut |row: rows::insurer::Row<'_>| {
+            let code = row.insurer_code.into_owned();
+            masters.schemes.insert(code.clone(), row.scheme.clone().into_owned());
+            masters.holder_names.insert(code.clone(), row.holder_name.into_owned());
             let insurer = Insurer {
                 insurer_code: code,
-                scheme: text(&row[2]),
-                name: text(&row[4]),
-                abolished_on: row[8].as_date(),
+                scheme: row.scheme.into_owned(),
+                name: row.insurer_name.unwrap_or_default().into_owned(),
+                abolished_on: row.abolished_on.map(Day::date),
             };
-            masters.insurers.insert(text(&row[3]), insurer);
-        }
-        for row in reader.current(tables::of("institution"))? {
+            masters.insurers.insert(row.insurer_no.into_owned(), insurer);
+            Ok(())
+        })?;
+        reader.each(&mut |row: rows::institution::Row<'_>| {
             let institution = Institution {
-                name: text(&row[1]),
-                prefecture_code: text(&row[2]),
-                municipality_code: maybe(&row[3]),
-                medical_area_code: maybe(&row[4]),
-                size_class: maybe(&row[6]),
+                name: row.institution_name.into_owned(),
+                prefecture_code: row.prefecture_code.into_owned(),
+                municipality_code: row.municipality_code.map(Cow::into_owned),
+                medical_area_code: row.medical_area_code.map(Cow::into_owned),
+                size_class: row.size_class.map(Cow::into_owned),
             };
-            masters.institutions.insert(text(&row[0]), institution);
-        }
-        for row in reader.current(tables::of("insurer_definition"))? {
+            masters.institutions.insert(row.institution_code.into_owned(), institution);
+            Ok(())
+        })?;
+        reader.each(&mut |row: rows::insurer_definition::Row<'_>| {
             let definition = Definition {
-                encoding: if text(&row[1]) == "utf-8" { Encoding::Utf8 } else { Encoding::Cp932 },
-                loss_day: row[2].as_text().and_then(LossDay::parse),
-                allow_number_like_my_number: row[3].as_int() == Some(1),
-                code_maps: serde_json::from_str(&text(&row[4]))?,
+                encoding: if row.encoding == "utf-8" { Encoding::Utf8 } else { Encoding::Cp932 },
+                loss_day: row.loss_day.as_deref().and_then(LossDay::parse),
+                allow_number_like_my_number: row.allow_number_like_my_number == 1,
+                code_maps: serde_json::from_str(&row.code_maps)?,
             };
-            masters.definitions.insert(text(&row[0]), definition);
-        }
-        for row in reader.current(tables::of("holiday"))? {
-            if let Some(date) = row[0].as_date() {
-                masters.holidays.insert(date, text(&row[1]));
-            }
-        }
+            masters.definitions.insert(row.insurer_code.into_owned(), definition);
+            Ok(())
+        })?;
+        reader.each(&mut |row: rows::holiday::Row<'_>| {
+            masters.holidays.insert(row.on_date.date(), row.holiday_name.into_owned());
+            Ok(())
+        })?;
         Ok(masters)
     }
 
@@ -182,7 +185,7 @@ struct DefinitionToml {
 
 /// Takes in master files; each replaces its table. One bad row refuses the file and leaves the table as it was.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
-    let mut tables_written: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
+    let mut tables_written: BTreeMap<&'static str, RecordBatch> = BTreeMap::new();
     let mut ordered: Vec<&Input> = inputs.iter().collect();
     // Two files of one master in a night: the later name holds, whatever the order of arrival.
     ordered.sort_by(|a, b| (&a.name, &a.sha256).cmp(&(&b.name, &b.sha256)));
@@ -197,9 +200,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             master::Opened::Rows { rows, .. } if rows.iter().flatten().any(|f| holds_my_number(f)) => {
                 Outcome::refused("900001")
             }
-            master::Opened::Rows { kind: Kind::Holidays, rows } => holidays(rows, stage.date.0),
+            master::Opened::Rows { kind: Kind::Holidays, rows } => holidays(rows, stage.date.0)?,
             master::Opened::Rows { kind, rows } => checked_rows(kind, rows)?,
-            master::Opened::Definitions(text) => definitions(text),
+            master::Opened::Definitions(text) => definitions(text)?,
         };
         // Text that cannot be read as one is refused before it is known what it was.
         let is_definitions = matches!(&opened, master::Opened::Definitions(_)) || input.name.ends_with(".toml");
@@ -263,7 +266,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         stage.fact("masters", DEFINITIONS_REFUSED, refused);
     }
     for (name, rows) in tables_written {
-        stage.write_rows(tables::of(name), "", rows)?;
+        stage.write_batch(tables::of(name), "", &rows)?;
     }
     Ok(())
 }
@@ -272,7 +275,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
 struct Outcome {
     code: Option<&'static str>,
     read: i64,
-    rows: Option<(&'static str, Vec<Row>)>,
+    rows: Option<(&'static str, RecordBatch)>,
     /// Number of a row, and what was found in it.
     findings: Vec<(String, Vec<Finding>)>,
     /// Where a file that is no rows is wrong: line and key.
@@ -295,18 +298,18 @@ fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn checked_rows(kind: &Kind, rows: &[Vec<Vec<u8>>]) -> Result<Outcome> {
+fn checked_rows(kind: &Kind, records: &[Vec<Vec<u8>>]) -> Result<Outcome> {
     let (table, layout) = match kind {
         Kind::Insurers => ("insurer", layout::of("INSURERS")),
         Kind::Institutions => ("institution", layout::of("INSTITUTIONS")),
         Kind::Holidays => return Err(Error::failed("holidays have no layout")),
     };
-    let mut outcome = Outcome { read: count(rows.len()), ..Outcome::default() };
-    let mut out = Vec::with_capacity(rows.len());
+    let mut outcome = Outcome { read: count(records.len()), ..Outcome::default() };
+    let mut out = Columns::new(tables::of(table));
     let mut seen = std::collections::BTreeSet::new();
     let unique = layout.fields.iter().position(|f| f.unique).unwrap_or(0);
     let checker = Checker::new(check::Context::plain(layout, Encoding::Utf8, NaiveDateTime::MAX));
-    for (number, fields) in (1u64..).zip(rows) {
+    for (number, fields) in (1u64..).zip(records) {
         let ends: Vec<usize> = fields
             .iter()
             .scan(0, |end, f| {
@@ -323,53 +326,72 @@ fn checked_rows(kind: &Kind, rows: &[Vec<Vec<u8>>]) -> Result<Outcome> {
         if check::worst(&findings) == shikaku_schemas::messages::Severity::Error {
             outcome.findings.push((number.to_string(), findings));
         }
-        out.push(cells(layout, table, &values));
+        if outcome.findings.is_empty() {
+            put(kind, layout, &values, &mut out)?;
+        }
     }
     if outcome.findings.is_empty() {
-        outcome.rows = Some((table, out));
+        outcome.rows = Some((table, out.batch()?));
     } else {
         outcome.code = Some("400302");
     }
     Ok(outcome)
 }
 
-fn cells(layout: &Layout, table: &str, values: &[Value<'_>]) -> Row {
-    layout
-        .fields
-        .iter()
-        .zip(values)
-        .map(|(field, value)| match value {
-            Value::Blank => Cell::Null,
-            Value::Date(date) => Cell::date(*date),
-            Value::Timestamp(at) => Cell::timestamp(*at),
-            Value::Text(text) if table == "institution" && field.name == "beds" => {
-                text.parse().ok().map(Cell::Int).unwrap_or_default()
-            }
-            Value::Text(text) => Cell::text(text.as_ref()),
-        })
-        .collect()
+/// The row of a checked record.
+fn put(kind: &Kind, layout: &Layout, values: &[Value<'_>], out: &mut Columns) -> Result<()> {
+    let value = |name: &str| &values[layout.at(name)];
+    let maybe = |name: &str| Some(value(name)).filter(|v| !v.is_blank()).map(|v| Cow::Borrowed(v.text()));
+    let text = |name: &str| Cow::Borrowed(value(name).text());
+    let date = |name: &str| value(name).date().map(Day::from);
+    match kind {
+        Kind::Insurers => out.push(&rows::insurer::Row {
+            insurer_code: text("insurer_code"),
+            holder_name: text("holder_name"),
+            scheme: text("scheme"),
+            insurer_no: text("insurer_no"),
+            insurer_name: maybe("insurer_name"),
+            phone: maybe("phone"),
+            office_address: maybe("address"),
+            established_on: date("established_on"),
+            abolished_on: date("abolished_on"),
+        }),
+        _ => out.push(&rows::institution::Row {
+            institution_code: text("institution_code"),
+            institution_name: text("name"),
+            prefecture_code: text("prefecture_code"),
+            municipality_code: maybe("municipality_code"),
+            medical_area_code: maybe("medical_area_code"),
+            beds: value("beds").text().parse().ok(),
+            size_class: maybe("size_class"),
+            opened_on: date("opened_on"),
+            closed_on: date("closed_on"),
+        }),
+    }
 }
 
 /// A calendar that ends too early is refused: what it lacks would be taken for business days.
-fn holidays(rows: &[Vec<Vec<u8>>], today: NaiveDate) -> Outcome {
-    let mut outcome = Outcome { read: count(rows.len()), ..Outcome::default() };
-    let mut out = Vec::new();
-    for fields in rows {
+fn holidays(records: &[Vec<Vec<u8>>], today: NaiveDate) -> Result<Outcome> {
+    let mut outcome = Outcome { read: count(records.len()), ..Outcome::default() };
+    let (mut out, mut known) = (Vec::new(), Holidays::new());
+    for fields in records {
         let date = fields.first().and_then(|f| crate::calendar::parse_slash_date(f));
-        let name = fields.get(1).and_then(|f| Encoding::Cp932.decode(f).ok().map(std::borrow::Cow::into_owned));
+        let name = fields.get(1).and_then(|f| Encoding::Cp932.decode(f).ok().map(Cow::into_owned));
         match (date, name, fields.len()) {
-            (Some(date), Some(name), 2) => out.push(vec![Cell::date(date), Cell::text(name)]),
+            (Some(date), Some(name), 2) => {
+                known.insert(date, String::new());
+                out.push(rows::holiday::Row { on_date: date.into(), holiday_name: name.into() });
+            }
             _ => outcome.code = Some("400302"),
         }
     }
-    let known: Holidays = out.iter().filter_map(|row| Some((row[0].as_date()?, String::new()))).collect();
     if outcome.code.is_none() && calendar::missing_year(today, &known).is_some() {
         outcome.code = Some("400303");
     }
     if outcome.code.is_none() {
-        outcome.rows = Some(("holiday", out));
+        outcome.rows = Some(("holiday", batch_of(out)?));
     }
-    outcome
+    Ok(outcome)
 }
 
 /// Key of a map that is of no coded field or leads to a value that its list lacks: else the sender would answer for our
@@ -395,7 +417,7 @@ fn line_of(text: &str, table: &str, key: &str) -> usize {
     text.lines().skip(from).position(names).map_or(from, |at| from + at) + 1
 }
 
-fn definitions(text: &str) -> Outcome {
+fn definitions(text: &str) -> Result<Outcome> {
     // A TOML error text can quote the file; the definitions hold no personal data, but the code alone is enough.
     let parsed = match toml::from_str::<BTreeMap<String, DefinitionToml>>(text) {
         Ok(parsed) => parsed,
@@ -405,30 +427,29 @@ fn definitions(text: &str) -> Outcome {
             let own = text.lines().nth(line - 1).unwrap_or("");
             // The key alone: a value could be anything.
             let key = own.split('=').next().unwrap_or("").trim();
-            return Outcome { detail: format!("{line}行目、キー {key}"), ..Outcome::refused("400302") };
+            return Ok(Outcome { detail: format!("{line}行目、キー {key}"), ..Outcome::refused("400302") });
         }
     };
     let unusable = |(code, d): (&String, &DefinitionToml)| Some((code.clone(), unusable_map(&d.code_maps)?));
     if let Some((code, key)) = parsed.iter().find_map(unusable) {
         let line = line_of(text, &code, &key);
         let detail = format!("{line}行目付近、キー {code}.code_maps.{key}");
-        return Outcome { detail, ..Outcome::refused("400302") };
+        return Ok(Outcome { detail, ..Outcome::refused("400302") });
     }
-    let rows: Vec<Row> = parsed
-        .iter()
-        .map(|(code, d)| {
-            let loss_day = d.loss_day.map(|l| match l {
-                LossDay::FirstDayWithoutCover => "first_day_without_cover".to_owned(),
-                LossDay::LastDayWithCover => "last_day_with_cover".to_owned(),
-            });
-            vec![
-                Cell::text(code),
-                Cell::text(d.encoding.name()),
-                loss_day.into(),
-                Cell::Int(i64::from(d.allow_number_like_my_number)),
-                Cell::text(serde_json::to_string(&d.code_maps).unwrap_or_default()),
-            ]
+    let row = |(code, d): (&'_ String, &'_ DefinitionToml)| -> Result<_> {
+        let loss_day = d.loss_day.map(|l| match l {
+            LossDay::FirstDayWithoutCover => "first_day_without_cover",
+            LossDay::LastDayWithCover => "last_day_with_cover",
+        });
+        Ok(rows::insurer_definition::Row {
+            insurer_code: code.clone().into(),
+            encoding: d.encoding.name().into(),
+            loss_day: loss_day.map(Cow::Borrowed),
+            allow_number_like_my_number: i64::from(d.allow_number_like_my_number),
+            code_maps: serde_json::to_string(&d.code_maps)?.into(),
         })
-        .collect();
-    Outcome { read: count(rows.len()), rows: Some(("insurer_definition", rows)), ..Outcome::default() }
+    };
+    let defined = parsed.iter().map(row).collect::<Result<Vec<_>>>()?;
+    let read = count(defined.len());
+    Ok(Outcome { read, rows: Some(("insurer_definition", batch_of(defined)?)), ..Outcome::default() })
 }

@@ -1,6 +1,7 @@
 //! Receiving レセプト files: control totals, the 個人番号 guard, one row per receipt. The bytes stay in the landing.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,8 @@ use shikaku_schemas::tables;
 use crate::check::Finding;
 use crate::error::Result;
 use crate::inbox::Input;
-use crate::lake::row::{Cell, Row};
+use crate::lake::columns::Columns;
+use crate::lake::tables::receipt::Row;
 use crate::ledger::InputRow;
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
@@ -62,14 +64,14 @@ impl Totals {
 
 struct Accepted {
     file: ReceivedFile,
-    rows: Vec<Row>,
+    rows: Vec<Row<'static>>,
     /// Receipts that were rejected alone.
     rejected: Vec<Broken>,
 }
 
 /// Takes in receipt files.
 pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
-    let mut by_month: std::collections::BTreeMap<String, Vec<Row>> = std::collections::BTreeMap::new();
+    let mut by_month: BTreeMap<String, Columns> = BTreeMap::new();
     let existing: Vec<ReceivedFile> = received(stage.store)?.into_iter().map(|(_, f)| f).collect();
     for input in inputs {
         let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
@@ -123,7 +125,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         if let (Some(mut accepted), Some(landing)) = (accepted, &landing) {
             accepted.file.landing.clone_from(landing);
             stage.fact("receipt_file", &input.sha256, serde_json::to_string(&accepted.file)?);
-            by_month.entry(accepted.file.month.clone()).or_default().extend(accepted.rows);
+            let table = || Columns::new(tables::of("receipt"));
+            let month = by_month.entry(accepted.file.month).or_insert_with(table);
+            accepted.rows.iter().try_for_each(|row| month.push(row))?;
         }
         stage.inputs.push(InputRow {
             sha256: input.sha256.clone(),
@@ -149,8 +153,8 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             landed_at: stage.recorded_at().to_string(),
         });
     }
-    for (month, rows) in by_month {
-        stage.write_rows(tables::of("receipt"), &format!("month={month}"), rows)?;
+    for (month, mut rows) in by_month {
+        stage.write_batch(tables::of("receipt"), &format!("month={month}"), &rows.batch()?)?;
     }
     Ok(())
 }
@@ -182,7 +186,7 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
     let edition = reader.head.edition;
     let (mut rows, mut totals, mut numbers) = (Vec::new(), Totals::default(), BTreeSet::new());
     let (mut fault, mut rejected) = (None, Vec::new());
-    let seen = |rows: &Vec<Row>| count(rows.len());
+    let seen = |rows: &Vec<Row<'_>>| count(rows.len());
     loop {
         match reader.next_receipt() {
             Ok(None) => break,
@@ -193,7 +197,7 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
                 }
                 totals.add(&receipt, edition);
                 let row = receipt_row(stage, &reader.head, &receipt, input);
-                if !numbers.insert(row[2].clone()) {
+                if !numbers.insert(row.receipt_no.clone()) {
                     fault = fault.or(receipt.lines.first().map(|l| Broken { code: "400202", line: l.number }));
                 }
                 match uke::fault(edition, &receipt) {
@@ -228,7 +232,7 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
     Ok(Ok(Accepted { file, rows, rejected }))
 }
 
-fn receipt_row(stage: &Stage<'_>, head: &uke::FileHead, receipt: &Receipt, input: &Input) -> Row {
+fn receipt_row(stage: &Stage<'_>, head: &uke::FileHead, receipt: &Receipt, input: &Input) -> Row<'static> {
     let field = |id: &str, name: &str| -> Option<Vec<u8>> {
         let position = head.edition.record(id)?.position(name)?;
         receipt.first(id).map(|l| l.field(position).to_vec())
@@ -236,20 +240,20 @@ fn receipt_row(stage: &Stage<'_>, head: &uke::FileHead, receipt: &Receipt, input
     let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let service = field("RE", "service_month").and_then(|f| Month::parse_compact(&f));
     let points = field("HO", "points").or_else(|| field("KO", "points")).and_then(|f| uke::number(&f));
-    let line = |l: Option<&uke::Line>| Cell::Int(l.map_or(0, |l| l.number));
-    vec![
-        Cell::text(&head.institution_code),
-        Cell::text(&head.payer),
-        Cell::text(text(field("RE", "receipt_no"))),
-        Cell::text(service.map(|m| m.to_string()).unwrap_or_default()),
-        Cell::text(text(field("RE", "kind"))),
-        field("HO", "insurer_no").map(|f| uke::insurer_no(&f)).into(),
-        points.into(),
-        Cell::timestamp(stage.recorded_at()),
-        Cell::text(input.source_file()),
-        line(receipt.lines.first()),
-        line(receipt.lines.last()),
-    ]
+    let line = |l: Option<&uke::Line>| l.map_or(0, |l| l.number);
+    Row {
+        institution_code: head.institution_code.clone().into(),
+        payer: head.payer.clone().into(),
+        receipt_no: text(field("RE", "receipt_no")).into(),
+        service_month: service.map(|m| m.to_string()).unwrap_or_default().into(),
+        kind: text(field("RE", "kind")).into(),
+        insurer_no: field("HO", "insurer_no").map(|f| Cow::Owned(uke::insurer_no(&f))),
+        points,
+        landed_at: stage.recorded_at().into(),
+        source_file: input.source_file().into(),
+        first_line: line(receipt.lines.first()),
+        last_line: line(receipt.lines.last()),
+    }
 }
 
 /// The month of 請求年月 as it stands in the ledger.

@@ -6,8 +6,10 @@ use shikaku_schemas::{codes, tables};
 
 use crate::checklog::UNKNOWN;
 use crate::error::Result;
+use crate::lake::columns::batch_of;
+use crate::lake::order;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, Row};
+use crate::lake::tables::stat::Row;
 use crate::masters::Masters;
 use crate::rollup;
 use crate::store::Stage;
@@ -29,7 +31,7 @@ pub fn build(stage: &mut Stage<'_>, month: Month) -> Result<i64> {
     let reader = stage.store.reader()?;
     let masters = Masters::load(&reader)?;
     let axes = axes(&reader, &masters, month)?;
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<Row<'_>> = Vec::new();
     for (axis, by_key) in &axes {
         for (key, access) in by_key {
             let counts = [
@@ -38,13 +40,14 @@ pub fn build(stage: &mut Stage<'_>, month: Month) -> Result<i64> {
                 ("certificate", access.certificate),
             ];
             for (name, count) in counts {
-                rows.push(vec![Cell::text(*axis), Cell::text(key), Cell::text(name), Cell::Int(count)]);
+                rows.push(Row { axis: (*axis).into(), axis_key: key.into(), access: name.into(), count });
             }
         }
     }
     let total = axes.get("hour").map_or(0, |keys| keys.values().map(|a| a.card + a.certificate).sum());
     let table = tables::of("stat");
-    if let Versioned::New(version) = versions::next(&reader, table, month, &mut rows)? {
+    let rows = order::sorted(table, &batch_of(rows)?)?;
+    if let Versioned::New(version) = versions::next(&reader, table, month, &rows)? {
         let suffix = versions::suffix(version);
         for axis in codes::list("axis").values() {
             let title = format!("資格確認実績月次統計（{}）", axis.ja);
@@ -54,7 +57,7 @@ pub fn build(stage: &mut Stage<'_>, month: Month) -> Result<i64> {
             stage.outbox(&format!("stats/{month}/{title}{suffix}.csv"), &utf8)?;
             stage.outbox(&format!("stats/{month}/cp932/{title}{suffix}.csv"), &Encoding::Cp932.encode_lossy(&text))?;
         }
-        versions::write(stage, &reader, table, month, version, rows, &format!("stats/{month}"))?;
+        versions::write(stage, &reader, table, month, version, &rows, &format!("stats/{month}"))?;
         stage.fact("closed", &format!("stats/{month}"), version.to_string());
     }
     Ok(total)

@@ -193,6 +193,38 @@ pub fn from_millis(millis: i64) -> NaiveDateTime {
     chrono::DateTime::from_timestamp_millis(millis).map_or(NaiveDateTime::MIN, |t| t.naive_utc())
 }
 
+/// A date as tables hold it: days since 1970-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(pub i32);
+
+impl Day {
+    pub fn date(self) -> NaiveDate {
+        from_days(self.0)
+    }
+}
+
+impl From<NaiveDate> for Day {
+    fn from(date: NaiveDate) -> Self {
+        Self(to_days(date))
+    }
+}
+
+/// A moment as tables hold it: milliseconds since 1970-01-01, JST wall time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub i64);
+
+impl Moment {
+    pub fn at(self) -> NaiveDateTime {
+        from_millis(self.0)
+    }
+}
+
+impl From<NaiveDateTime> for Moment {
+    fn from(at: NaiveDateTime) -> Self {
+        Self(to_millis(at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use shikaku_schemas::tables::Table;
 
 use crate::error::{Error, Result};
+use crate::lake::content::ContentDigest;
+use crate::lake::order::Keys;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, ContentDigest, Row};
+use crate::lake::schema::arrow_schema;
+use crate::lake::show;
 use crate::store::Stage;
 use crate::time::Month;
 
@@ -26,14 +31,10 @@ pub fn newest(reader: &Reader, table: &Table, month: Month) -> Option<u32> {
     generations.iter().filter_map(|g| version_of(&g.partition)).max()
 }
 
-/// Sorts the rows as they will stand and compares them with the newest version.
-pub fn next(reader: &Reader, table: &Table, month: Month, rows: &mut [Row]) -> Result<Versioned> {
-    let order: Vec<usize> = table.key.iter().map(|k| table.at(k)).collect();
-    rows.sort_by_cached_key(|row| (order.iter().map(|i| row[*i].clone()).collect::<Vec<Cell>>(), row.clone()));
+/// Compares rows, sorted as they will stand, with the newest version.
+pub fn next(reader: &Reader, table: &Table, month: Month, rows: &RecordBatch) -> Result<Versioned> {
     let mut digest = ContentDigest::new(table);
-    for row in rows.iter() {
-        digest.add(row);
-    }
+    digest.add(rows)?;
     let digest = digest.finish();
     let Some(version) = newest(reader, table, month) else { return Ok(Versioned::New(1)) };
     let partition = partition(month, version);
@@ -51,15 +52,15 @@ pub fn suffix(version: u32) -> String {
 }
 
 /// Rows of one version.
-pub fn rows(reader: &Reader, table: &'static Table, month: Month, version: u32) -> Result<Vec<Row>> {
+pub fn rows(reader: &Reader, table: &'static Table, month: Month, version: u32) -> Result<RecordBatch> {
     let partition = partition(month, version);
-    let mut rows = Vec::new();
+    let mut batches = Vec::new();
     for generation in reader.snapshot.all(table).into_iter().filter(|g| g.partition == partition) {
-        for row in reader.rows(table, generation, None)? {
-            rows.push(row?);
+        for batch in reader.batches(table, generation, None, None)? {
+            batches.push(batch?);
         }
     }
-    Ok(rows)
+    Ok(concat_batches(&arrow_schema(table), &batches)?)
 }
 
 /// Writes a version's table and, for a later one, the list of what differs from the one before.
@@ -69,55 +70,50 @@ pub fn write(
     table: &'static Table,
     month: Month,
     version: u32,
-    rows_now: Vec<Row>,
+    rows_now: &RecordBatch,
     folder: &str,
 ) -> Result<()> {
     if version > 1 {
         let before = rows(reader, table, month, version - 1)?;
         let name = format!("{folder}/diff_v{version}.csv");
-        stage.outbox(&name, &difference(table, &before, &rows_now)?)?;
+        stage.outbox(&name, &difference(table, &before, rows_now)?)?;
     }
-    stage.write_rows(table, &partition(month, version), rows_now)
+    stage.write_batch(table, &partition(month, version), rows_now)
 }
 
 /// Columns whose values may leave the lake in a difference report (guarantee 6).
 const NEVER_SHOWN: [&str; 2] = ["link_no", "serial"];
 
-fn show(cell: &Cell) -> String {
-    match cell {
-        Cell::Null | Cell::Bytes(_) => String::new(),
-        Cell::Text(text) => text.clone(),
-        Cell::Int(n) => n.to_string(),
-        Cell::Date(_) => cell.as_date().map(|d| d.to_string()).unwrap_or_default(),
-        Cell::Timestamp(_) => cell.as_timestamp().map(|t| t.to_string()).unwrap_or_default(),
-        Cell::List(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+/// `項目,変更前,変更後` behind the key, one row per changed value; UTF-8 with BOM.
+fn difference(table: &Table, before: &RecordBatch, now: &RecordBatch) -> Result<Vec<u8>> {
+    let keys = Keys::of(table, now)?;
+    let (keys_before, keys_now) = (keys.rows(before)?, keys.rows(now)?);
+    // Key → its row before and now.
+    let mut rows: BTreeMap<_, [Option<usize>; 2]> = BTreeMap::new();
+    for (at, keys) in [&keys_before, &keys_now].into_iter().enumerate() {
+        for (row, key) in keys.iter().enumerate() {
+            rows.entry(key).or_default()[at] = Some(row);
+        }
     }
-}
-
-/// `項目,変更前,変更後` behind the key, one row per changed cell; UTF-8 with BOM.
-fn difference(table: &Table, before: &[Row], now: &[Row]) -> Result<Vec<u8>> {
-    let key: Vec<usize> = table.key.iter().map(|k| table.at(k)).collect();
-    let by_key = |rows: &[Row]| -> BTreeMap<Vec<Cell>, Row> {
-        rows.iter().map(|r| (key.iter().map(|i| r[*i].clone()).collect(), r.clone())).collect()
-    };
-    let (before, now) = (by_key(before), by_key(now));
     let failed = |e: csv::Error| Error::failed(e.to_string());
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(b"\xef\xbb\xbf".to_vec());
-    let names = key.iter().map(|i| table.columns[*i].ja());
-    writer.write_record(names.chain(["項目", "変更前", "変更後"])).map_err(failed)?;
-    let mut keys: Vec<&Vec<Cell>> = before.keys().chain(now.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    for own in keys {
-        let cell = |rows: &BTreeMap<Vec<Cell>, Row>, i: usize| rows.get(own).map(|r| show(&r[i])).unwrap_or_default();
-        for (i, column) in table.columns.iter().enumerate() {
-            let gone = before.contains_key(own) != now.contains_key(own);
-            let (old, new) = (cell(&before, i), cell(&now, i));
-            if key.contains(&i) || (old == new && !gone) || NEVER_SHOWN.contains(&column.name()) {
-                continue;
+    let is_key = |name: &str| table.key.iter().any(|key| key == name);
+    let names = table.key.iter().filter_map(|key| table.columns.iter().find(|c| c.name() == key));
+    writer.write_record(names.map(|c| c.ja()).chain(["項目", "変更前", "変更後"])).map_err(failed)?;
+    let shown = table.columns.iter().filter(|c| !is_key(c.name()) && !NEVER_SHOWN.contains(&c.name()));
+    let shown: Vec<_> = shown.collect();
+    let value = |batch: &RecordBatch, row: Option<usize>, name: &str| match (batch.column_by_name(name), row) {
+        (Some(array), Some(row)) => show::value(array, row),
+        _ => Ok(String::new()),
+    };
+    for [old, new] in rows.into_values() {
+        let (batch, row) = if new.is_some() { (now, new) } else { (before, old) };
+        let key = table.key.iter().map(|name| value(batch, row, name)).collect::<Result<Vec<_>>>()?;
+        for column in &shown {
+            let (was, is) = (value(before, old, column.name())?, value(now, new, column.name())?);
+            if was != is || old.is_some() != new.is_some() {
+                writer.write_record(key.iter().map(String::as_str).chain([column.ja(), &was, &is])).map_err(failed)?;
             }
-            let names = own.iter().map(show);
-            writer.write_record(names.chain([column.ja().to_owned(), old, new])).map_err(failed)?;
         }
     }
     writer.into_inner().map_err(|e| Error::failed(e.to_string()))

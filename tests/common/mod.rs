@@ -10,10 +10,10 @@ use std::process::Command;
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::keys::Entropy;
 use shikaku_pipeline::lake::history::HistoryScan;
-use shikaku_pipeline::lake::row::{Cell, Row};
+use shikaku_pipeline::lake::{RecordBatch, show};
 use shikaku_pipeline::store::{Clock, Outside, Store};
 use shikaku_pipeline::text::digits::luhn_digit;
-use shikaku_schemas::tables;
+use shikaku_schemas::tables::{self, Column, ColumnType, Table};
 use tempfile::TempDir;
 
 /// A lake of one test.
@@ -56,7 +56,7 @@ pub fn member_no(n: u32) -> String {
 impl Lake {
     /// A folder without a lake.
     pub fn empty() -> Self {
-        Self { dir: TempDir::new().unwrap() }
+        Self { dir: temp_dir() }
     }
 
     /// An empty lake without keys.
@@ -90,6 +90,14 @@ impl Lake {
             true => format!("sqlite://{}", self.path("lake/ledger.sqlite").display()),
             false => config.ledger_url,
         }
+    }
+
+    /// A copy of the lake as it is, for tests that begin with it many times; nothing in a lake names its own place.
+    pub fn copy(&self) -> Self {
+        assert!(!self.on_postgres(), "a ledger on a server is not copied");
+        let copy = Self::empty();
+        copy_all(self.dir.path(), copy.dir.path());
+        copy
     }
 
     pub fn load_masters(self) -> Self {
@@ -157,15 +165,15 @@ impl Lake {
         let table = tables::of(table);
         let reader = self.store().reader().unwrap();
         if table.layering == tables::Layering::History {
-            return HistoryScan::new(&reader, table, None).unwrap().map(|r| r.unwrap()).collect();
+            let scan = HistoryScan::new(&reader, table, None, None).unwrap();
+            return scan.flat_map(|batch| texts(table, &batch.unwrap())).collect();
         }
-        reader.current(table).unwrap()
+        reader.current(table).unwrap().iter().flat_map(|batch| texts(table, batch)).collect()
     }
 
     /// Column of a table's rows as text.
     pub fn column(&self, table: &str, column: &str) -> Vec<String> {
-        let at = tables::of(table).at(column);
-        self.rows(table).iter().map(|r| show(&r[at])).collect()
+        self.rows(table).iter().map(|row| row[column].clone()).collect()
     }
 
     /// Contents of every table but the ledger's own, resolved: what must be equal when nothing may differ.
@@ -207,6 +215,25 @@ impl Lake {
     }
 }
 
+/// A folder of its own, in memory where there is such a place: flushing costs nothing there.
+pub fn temp_dir() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 pub fn read_all(dir: &Path, base: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries {
@@ -223,16 +250,27 @@ pub fn read_all(dir: &Path, base: &Path, files: &mut BTreeMap<String, Vec<u8>>) 
     }
 }
 
-pub fn show(cell: &Cell) -> String {
-    match cell {
-        Cell::Null => String::new(),
-        Cell::Text(text) => text.clone(),
-        Cell::Int(n) => n.to_string(),
-        Cell::Date(_) => cell.as_date().unwrap().to_string(),
-        Cell::Timestamp(_) => cell.as_timestamp().unwrap().to_string(),
-        Cell::Bytes(bytes) => shikaku_pipeline::digest::hex(bytes),
-        Cell::List(items) => format!("{items:?}"),
-    }
+/// A row as text, by column; null is empty.
+pub type Row = BTreeMap<&'static str, String>;
+
+/// All rows of a batch, times as `YYYY-MM-DD hh:mm:ss`.
+pub fn texts(table: &'static Table, batch: &RecordBatch) -> Vec<Row> {
+    let text = |(column, text): (&'static Column, String)| match column.kind() {
+        ColumnType::Timestamp => (column.name(), text.replace('T', " ")),
+        _ => (column.name(), text),
+    };
+    let row = |row: usize| table.columns.iter().zip(show::row(batch, row).unwrap()).map(text).collect();
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// The same with dates and times as digits alone.
+pub fn plain_texts(table: &'static Table, batch: &RecordBatch) -> Vec<Row> {
+    let is_time = |name: &str| matches!(table.columns[table.at(name)].kind(), ColumnType::Date | ColumnType::Timestamp);
+    let plain = |(name, text): (&'static str, String)| match is_time(name) {
+        true => (name, text.replace(['-', ':', ' '], "")),
+        false => (name, text),
+    };
+    texts(table, batch).into_iter().map(|row| row.into_iter().map(plain).collect()).collect()
 }
 
 /// A clock that stands still, and bytes that anybody knows.
@@ -252,7 +290,7 @@ impl Entropy for Fixed {
 }
 
 fn outside() -> Outside {
-    Outside { clock: Box::new(Fixed), entropy: Box::new(Fixed), step: Box::new(|_| {}) }
+    Outside { clock: Box::new(Fixed), entropy: Box::new(Fixed), step: Box::new(|_| Ok(())) }
 }
 
 /// One SUB record by field name; everything else is what a plain registration has.

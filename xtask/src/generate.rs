@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{documents, program, root, shikaku};
+use crate::{documents, program, root, rust, shikaku};
 
 /// Seed of the shipped samples.
 const SEED: &str = "20261001";
@@ -14,6 +14,7 @@ pub fn run(check: bool) -> Result<u8, String> {
     let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     files.insert("docs/data-dictionary.md".into(), documents::data_dictionary().into_bytes());
     files.insert("docs/codes.md".into(), documents::codes().into_bytes());
+    files.insert("pipeline/src/lake/tables.rs".into(), rust::tables().into_bytes());
     files.insert("docs/jobs.md".into(), job_table(&program)?);
     for (path, bytes) in samples(&program)? {
         files.insert(Path::new("data-samples").join(path), bytes);

@@ -3,6 +3,7 @@
 
 mod documents;
 mod generate;
+mod rust;
 mod sample;
 
 use std::path::{Path, PathBuf};

@@ -10,15 +10,19 @@ use shikaku_schemas::tables::{self, Table};
 use super::entries::{Listed, Says, push_says, read_says, unpack};
 use super::previous::Previous;
 use crate::error::{Error, Result};
-use crate::lake::history::{Columns, night_rows};
+use crate::lake::history::{known_before, night_rows};
 use crate::lake::layer;
 use crate::lake::lookup;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, CellRef, Row};
+use crate::lake::tables::{revocation, revocation_history};
+use crate::lake::typed::Recorded as _;
 use crate::lake::write::TableWriter;
 use crate::sort::{Sorted, Sorter};
 use crate::store::Stage;
-use crate::time::{to_days, to_millis};
+use crate::time::Moment;
+
+/// A row of the history that holds its own values.
+type Row = revocation_history::Row<'static>;
 
 /// Bytes of changes kept in memory.
 const CHANGES_BUDGET: usize = 16 << 20;
@@ -62,14 +66,6 @@ fn gravity(reason: Option<u8>) -> u8 {
 pub fn reason_text(reason: u8) -> &'static str {
     static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(|n| n.to_string()).collect());
     TEXTS.get(usize::from(reason)).map_or("", String::as_str)
-}
-
-fn reason_cell(reason: Option<u8>) -> CellRef<'static> {
-    reason.map_or(CellRef::Null, |reason| CellRef::Text(reason_text(reason)))
-}
-
-fn time_cell(at: Option<i64>) -> CellRef<'static> {
-    at.map_or(CellRef::Null, CellRef::Timestamp)
 }
 
 /// A set that was gone through against the one before it: its table and its changes, not yet part of the run.
@@ -176,15 +172,14 @@ impl Writing<'_, '_> {
     /// The next entry in key order.
     fn entry(&mut self, entry: &Listed<'_>) -> Result<()> {
         let issuer = self.names.issuers[entry.issuer].as_str();
-        let cells = [
-            CellRef::Text(issuer),
-            CellRef::Text(entry.serial),
-            CellRef::Timestamp(entry.says.revoked_at),
-            reason_cell(entry.says.reason),
-            CellRef::Text(&self.names.points[entry.says.point].0),
-            time_cell(entry.says.invalid_since),
-        ];
-        self.writer.push_cells(cells.into_iter())?;
+        self.writer.push(&revocation::Row {
+            issuer_key_id: issuer.into(),
+            serial: entry.serial.into(),
+            revoked_at: Moment(entry.says.revoked_at),
+            reason: entry.says.reason.map(|reason| reason_text(reason).into()),
+            distribution_point: self.names.points[entry.says.point].0.as_str().into(),
+            invalid_since: entry.says.invalid_since.map(Moment),
+        })?;
         self.changes.entries += 1;
         let mut order = self.before.order(issuer, entry.serial);
         while order == Ordering::Less {
@@ -261,9 +256,7 @@ impl<'s, 'n> History<'s, 'n> {
     fn listed(&mut self, entry: &Listed<'_>) -> Result<()> {
         let issuer = &self.names.issuers[entry.issuer];
         match &mut self.changes {
-            None => {
-                self.writer.push_cells(fresh(self.names, self.tonight, (issuer, entry.serial), entry.says).into_iter())
-            }
+            None => self.writer.push(&fresh(self.names, self.tonight, (issuer, entry.serial), entry.says)),
             Some(changes) => {
                 put_key(&mut self.record, issuer, entry.serial);
                 push_says(entry.says, &mut self.record)?;
@@ -301,41 +294,37 @@ impl<'s, 'n> History<'s, 'n> {
 
     /// Writes what a stretch of changes makes of the rows that are known.
     fn replace(&mut self, reader: &Reader, chunk: &[Change]) -> Result<()> {
-        let columns = Columns::of(self.table);
-        let (first, last) = (self.table.at("first_seen"), self.table.at("last_seen"));
-        let told: Vec<usize> = ["revoked_at", "reason", "last_seen", "invalid_since"].map(|c| self.table.at(c)).into();
-        let number = self.table.at("crl_number");
-        let now = Cell::timestamp(self.tonight.recorded_at);
+        let now = Moment::from(self.tonight.recorded_at);
         // A row of tonight's has tonight's CRL number, an older one that of the list which first said so.
-        let same = |a: &[Cell], b: &[Cell]| {
-            told.iter().all(|i| a[*i] == b[*i]) && (a[columns.from] != now || a[number] == b[number])
+        let same = |a: &Row, b: &Row| {
+            (a.revoked_at, &a.reason, a.last_seen, a.invalid_since)
+                == (b.revoked_at, &b.reason, b.last_seen, b.invalid_since)
+                && (a.recorded_from != now || a.crl_number == b.crl_number)
         };
         let mut serials: Vec<&str> = chunk.iter().map(|c| c.serial.as_str()).collect();
         serials.sort_unstable();
         serials.dedup();
-        let mut known = lookup::rows_with(reader, self.table, "serial", &serials)?.into_iter().peekable();
+        let known: Vec<Row> = lookup::rows_with(reader, revocation_history::SERIAL.name, &serials)?;
+        let mut known = known.into_iter().peekable();
         for change in chunk {
-            let key = (Some(change.issuer.as_str()), Some(change.serial.as_str()));
-            let rows = lookup::next_equal(&mut known, |row| (row[0].as_text(), row[1].as_text()).cmp(&key));
+            let key = (change.issuer.as_str(), change.serial.as_str());
+            let rows = lookup::next_equal(&mut known, |row| (&*row.issuer_key_id, &*row.serial).cmp(&key));
             // By the state before the night, so that several sets of one night leave what the last one alone would have left.
-            let before = rows.iter().find(|row| columns.known_before(row, self.tonight.recorded_at)).cloned();
+            let before = rows.iter().find(|row| known_before(row.span(), now)).cloned();
             let state = match change.says {
                 Some(says) => {
-                    let cells = fresh(self.names, self.tonight, (&change.issuer, &change.serial), says);
-                    let mut row: Row = cells.into_iter().map(owned).collect();
-                    if let Some(before) = before.filter(|row| row[last] == Cell::Null) {
-                        row[first] = before[first].clone();
+                    let mut row = fresh(self.names, self.tonight, key, says).into_owned();
+                    if let Some(before) = before.filter(|row| row.last_seen.is_none()) {
+                        row.first_seen = before.first_seen;
                     }
                     Some(row)
                 }
-                None => before.map(|mut row| {
-                    if row[last] == Cell::Null {
-                        row[last] = self.tonight.last_seen.map_or(Cell::Null, Cell::date);
-                    }
-                    row
+                None => before.map(|row| {
+                    let last_seen = row.last_seen.or(self.tonight.last_seen.map(Into::into));
+                    Row { last_seen, ..row }
                 }),
             };
-            for row in night_rows(&columns, &rows, state, self.tonight.recorded_at, &same) {
+            for row in night_rows(&rows, state, now, &same) {
                 self.writer.push(&row)?;
             }
         }
@@ -343,28 +332,24 @@ impl<'s, 'n> History<'s, 'n> {
     }
 }
 
-/// The row of an entry that is listed from tonight on, in the order of the table's columns.
-fn fresh<'e>(names: &'e Names, tonight: Tonight, key: (&'e str, &'e str), says: Says) -> [CellRef<'e>; 10] {
-    [
-        CellRef::Text(key.0),
-        CellRef::Text(key.1),
-        CellRef::Timestamp(says.revoked_at),
-        reason_cell(says.reason),
-        CellRef::Date(to_days(tonight.date)),
-        CellRef::Null,
-        CellRef::Text(&names.points[says.point].1),
-        time_cell(says.invalid_since),
-        CellRef::Timestamp(to_millis(tonight.recorded_at)),
-        CellRef::Null,
-    ]
-}
-
-fn owned(cell: CellRef<'_>) -> Cell {
-    match cell {
-        CellRef::Text(text) => Cell::text(text),
-        CellRef::Date(days) => Cell::Date(days),
-        CellRef::Timestamp(millis) => Cell::Timestamp(millis),
-        _ => Cell::Null,
+/// The row of an entry that is listed from tonight on.
+fn fresh<'e>(
+    names: &'e Names,
+    tonight: Tonight,
+    (issuer, serial): (&'e str, &'e str),
+    says: Says,
+) -> revocation_history::Row<'e> {
+    revocation_history::Row {
+        issuer_key_id: issuer.into(),
+        serial: serial.into(),
+        revoked_at: Moment(says.revoked_at),
+        reason: says.reason.map(|reason| reason_text(reason).into()),
+        first_seen: tonight.date.into(),
+        last_seen: None,
+        crl_number: names.points[says.point].1.as_str().into(),
+        invalid_since: says.invalid_since.map(Moment),
+        recorded_from: tonight.recorded_at.into(),
+        recorded_to: None,
     }
 }
 

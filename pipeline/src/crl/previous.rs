@@ -10,7 +10,8 @@ use shikaku_schemas::tables::Table;
 use super::entries::Says;
 use super::listing::reason_text;
 use crate::error::{Error, Result};
-use crate::lake::read::{Group, Reader, named};
+use crate::lake::read::{Group, Reader};
+use crate::lake::tables::revocation;
 use crate::threads;
 
 /// Rows with their issuer, if it is the same for all.
@@ -36,12 +37,12 @@ impl Block {
         Ok(Self {
             issuers: match issuer {
                 Some(issuer) => Issuers::One(Arc::clone(issuer)),
-                None => Issuers::Each(named::<StringArray>(batch, "issuer_key_id")?.clone()),
+                None => Issuers::Each(revocation::ISSUER_KEY_ID.of(batch)?.clone()),
             },
-            serials: named::<StringArray>(batch, "serial")?.clone(),
-            revoked_at: named::<TimestampMillisecondArray>(batch, "revoked_at")?.clone(),
-            reasons: named::<StringArray>(batch, "reason")?.clone(),
-            invalid_since: named::<TimestampMillisecondArray>(batch, "invalid_since")?.clone(),
+            serials: revocation::SERIAL.of(batch)?.clone(),
+            revoked_at: revocation::REVOKED_AT.of(batch)?.clone(),
+            reasons: revocation::REASON.of(batch)?.clone(),
+            invalid_since: revocation::INVALID_SINCE.of(batch)?.clone(),
         })
     }
 }
@@ -123,8 +124,14 @@ impl Previous {
 
 /// Hands out the batches of a row group; `None` when nobody takes them any more or one could not be read.
 fn read_group(group: &Group, send: &dyn Fn(Result<Batch>) -> bool) -> Option<()> {
-    const COLUMNS: [&str; 5] = ["issuer_key_id", "serial", "revoked_at", "reason", "invalid_since"];
-    let issuer: Option<Arc<str>> = group.only_value("issuer_key_id").map(Arc::from);
+    const COLUMNS: [&str; 5] = [
+        revocation::ISSUER_KEY_ID.name,
+        revocation::SERIAL.name,
+        revocation::REVOKED_AT.name,
+        revocation::REASON.name,
+        revocation::INVALID_SINCE.name,
+    ];
+    let issuer: Option<Arc<str>> = group.only_value(revocation::ISSUER_KEY_ID.name).map(Arc::from);
     match group.read(Some(&COLUMNS[usize::from(issuer.is_some())..]), None) {
         Ok(mut batches) => {
             let mut pass = |batch: std::result::Result<RecordBatch, _>| {

@@ -3,7 +3,7 @@
 use super::image::{Mover, State};
 
 /// Current state of one member: its own and its coverages' by 資格通番, ascending.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct MemberState {
     pub member: Option<State>,
     pub coverages: Vec<(i64, State)>,
@@ -66,7 +66,7 @@ pub enum Applied {
 }
 
 /// A checked record, ready to apply.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Change {
     pub operation: Operation,
     pub link_no: i64,

@@ -4,16 +4,30 @@
 //! The image (内容) is everything but who the person is (紐付番号) and how the record came (更新日時, source, recorded times).
 
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use arrow::array::RecordBatch;
 use shikaku_schemas::layout::Layout;
-use shikaku_schemas::tables::{ColumnType, Table};
+use shikaku_schemas::tables::{self, Table};
 
 use crate::check::Value;
 use crate::error::{Error, Result};
-use crate::lake::row::{Cell, CellRef, Row};
+use crate::lake::history::Span;
+use crate::lake::tables::{coverage, member};
+use crate::lake::typed::{Owned as _, Source};
+use crate::lake::write::TableWriter;
 use crate::read::records::RawRecord;
 use crate::text::cp932::Encoding;
 use crate::text::normal;
-use crate::time::{to_days, to_millis};
+use crate::time::{Day, Moment, to_days, to_millis};
+
+/// A table of the subscriber path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Member,
+    Coverage,
+}
 
 /// Where a column's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +42,32 @@ enum Slot {
     RecordedTo,
     SourceFile,
     SourceRecord,
-    /// A part of the image: its type, so that it can be unpacked.
-    Packed(ColumnType),
+    /// A part of the image.
+    Packed,
 }
 
-/// A table of the subscriber path.
-pub struct Target {
-    pub table: &'static Table,
-    slots: Vec<Slot>,
+impl Slot {
+    fn of(column: &str) -> Self {
+        const FRAME: [(&str, Slot); 10] = [
+            (coverage::INSURER_CODE.name, Slot::InsurerCode),
+            (coverage::MEMBER_NO.name, Slot::MemberNo),
+            (coverage::COVERAGE_SEQ.name, Slot::CoverageSeq),
+            (coverage::LINK_NO.name, Slot::LinkNo),
+            (coverage::UPDATED_AT.name, Slot::UpdatedAt),
+            (coverage::IMAGE.name, Slot::Image),
+            (coverage::RECORDED_FROM.name, Slot::RecordedFrom),
+            (coverage::RECORDED_TO.name, Slot::RecordedTo),
+            (coverage::SOURCE_FILE.name, Slot::SourceFile),
+            (coverage::SOURCE_RECORD.name, Slot::SourceRecord),
+        ];
+        FRAME.iter().find(|(name, _)| *name == column).map_or(Self::Packed, |(_, slot)| *slot)
+    }
 }
+
+/// By [`Target`].
+static SLOTS: LazyLock<[Vec<Slot>; 2]> = LazyLock::new(|| {
+    [Target::Member, Target::Coverage].map(|t| t.table().columns.iter().map(|c| Slot::of(c.name())).collect())
+});
 
 /// How a column of the image is made from a record of one layout version.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +88,13 @@ pub struct Packer {
 }
 
 /// A state as it came from a record or stands in the lake.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct State {
     pub link_no: i64,
     /// Digest of the image.
     pub image: i64,
-    /// Milliseconds; `None` = blank.
-    pub updated_at: Option<i64>,
+    /// `None` = blank.
+    pub updated_at: Option<Moment>,
     pub source_record: i64,
     /// The record that gave it another person since: its row begins with that one. Few are moved, and many are held.
     pub moved: Option<Box<Mover>>,
@@ -76,16 +107,15 @@ pub struct Mover {
     /// Which of the insurer's files of the night.
     pub file: usize,
     pub record: i64,
-    /// Milliseconds.
-    pub updated_at: Option<i64>,
+    pub updated_at: Option<Moment>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Body {
     /// Packed image in the arena of a file of the night.
     Packed { file: usize, start: usize, end: usize },
     /// The row in the lake.
-    Stored(Box<Row>),
+    Stored(Box<Whole>),
     /// In the lake, not read: its image and person are all that is known of it.
     Unread,
 }
@@ -98,105 +128,183 @@ impl State {
 }
 
 /// What stands around a packed image in its row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Frame<'a> {
     pub insurer_code: &'a str,
     pub member_no: &'a str,
     pub coverage_seq: i64,
-    /// Milliseconds.
-    pub recorded_from: i64,
+    pub link_no: i64,
+    pub image: i64,
+    pub updated_at: Option<Moment>,
+    pub recorded_from: Moment,
     pub source_file: &'a str,
+    pub source_record: i64,
+}
+
+/// A row of the lake.
+#[derive(Clone, PartialEq)]
+pub enum Whole {
+    Member(member::Row<'static>),
+    Coverage(coverage::Row<'static>),
+}
+
+/// The same for the rows of both tables, which share these columns.
+macro_rules! of_both {
+    ($whole:expr, $row:ident => $do:expr) => {
+        match $whole {
+            Whole::Member($row) => $do,
+            Whole::Coverage($row) => $do,
+        }
+    };
+}
+
+impl Whole {
+    pub fn span(&self) -> Span {
+        of_both!(self, row => (row.recorded_from, row.recorded_to))
+    }
+
+    pub fn set_span(&mut self, (from, to): Span) {
+        of_both!(self, row => (row.recorded_from, row.recorded_to) = (from, to));
+    }
+
+    pub fn write(&self, writer: &mut TableWriter<'_>) -> Result<()> {
+        of_both!(self, row => writer.push(row))
+    }
+
+    /// The same with another person, open from a moment on; `source_file` is that of the record that moved it.
+    pub fn of_person(&self, state: &State, recorded_from: Moment, source_file: &str) -> Self {
+        let mut own = self.clone();
+        own.set_span((recorded_from, None));
+        of_both!(&mut own, row => {
+            row.link_no = state.link_no;
+            if let Some(mover) = &state.moved {
+                row.source_file = Cow::Owned(source_file.to_owned());
+                row.source_record = mover.record;
+                row.updated_at = mover.updated_at;
+            }
+        });
+        own
+    }
+
+    pub fn into_state(self) -> State {
+        let (link_no, image, updated_at, source_record) =
+            of_both!(&self, row => (row.link_no, row.image, row.updated_at, row.source_record));
+        State { link_no, image, updated_at, source_record, moved: None, body: Body::Stored(Box::new(self)) }
+    }
+}
+
+/// A packed image with its frame, column by column.
+struct Framed<'a> {
+    frame: Frame<'a>,
+    slots: std::slice::Iter<'static, Slot>,
+    /// What is left of the image.
+    rest: &'a [u8],
+}
+
+impl<'a> Framed<'a> {
+    fn slot(&mut self) -> Option<Slot> {
+        self.slots.next().copied()
+    }
+
+    /// The next value of the image: length + 1 in two bytes (0 = null), then the bytes.
+    fn unpack(&mut self) -> Option<&'a [u8]> {
+        let (length, tail) = self.rest.split_first_chunk::<2>()?;
+        self.rest = tail;
+        let length = usize::from(u16::from_le_bytes(*length)).checked_sub(1)?;
+        let (own, tail) = self.rest.split_at_checked(length)?;
+        self.rest = tail;
+        Some(own)
+    }
+}
+
+impl<'a> Source<'a> for Framed<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        match self.slot()? {
+            Slot::InsurerCode => Some(self.frame.insurer_code),
+            Slot::MemberNo => Some(self.frame.member_no),
+            Slot::SourceFile => Some(self.frame.source_file),
+            Slot::Packed => self.unpack().and_then(|bytes| std::str::from_utf8(bytes).ok()),
+            _ => None,
+        }
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        self.slot().filter(|slot| *slot == Slot::Packed).and_then(|_| self.unpack())
+    }
+
+    fn int(&mut self) -> Option<i64> {
+        match self.slot()? {
+            Slot::CoverageSeq => Some(self.frame.coverage_seq),
+            Slot::LinkNo => Some(self.frame.link_no),
+            Slot::Image => Some(self.frame.image),
+            Slot::SourceRecord => Some(self.frame.source_record),
+            // The subscriber tables have no packed numbers or lists.
+            _ => None,
+        }
+    }
+
+    fn day(&mut self) -> Option<Day> {
+        let packed = self.slot().filter(|slot| *slot == Slot::Packed).and_then(|_| self.unpack())?;
+        packed.try_into().ok().map(|bytes| Day(i32::from_le_bytes(bytes)))
+    }
+
+    fn moment(&mut self) -> Option<Moment> {
+        match self.slot()? {
+            Slot::UpdatedAt => self.frame.updated_at,
+            Slot::RecordedFrom => Some(self.frame.recorded_from),
+            Slot::Packed => self.unpack()?.try_into().ok().map(|bytes| Moment(i64::from_le_bytes(bytes))),
+            _ => None,
+        }
+    }
+
+    fn list(&mut self) -> Option<Vec<i32>> {
+        None
+    }
 }
 
 impl Target {
-    pub fn of(name: &str) -> Self {
-        let table = shikaku_schemas::tables::of(name);
-        let slots = table
-            .columns
-            .iter()
-            .map(|column| match column.name() {
-                "insurer_code" => Slot::InsurerCode,
-                "member_no" => Slot::MemberNo,
-                "coverage_seq" => Slot::CoverageSeq,
-                "link_no" => Slot::LinkNo,
-                "updated_at" => Slot::UpdatedAt,
-                "image" => Slot::Image,
-                "recorded_from" => Slot::RecordedFrom,
-                "recorded_to" => Slot::RecordedTo,
-                "source_file" => Slot::SourceFile,
-                "source_record" => Slot::SourceRecord,
-                _ => Slot::Packed(column.kind()),
-            })
-            .collect();
-        Self { table, slots }
-    }
-
-    /// For files of one layout version and encoding.
-    pub fn packer(&self, layout: &Layout, encoding: Encoding) -> Packer {
-        let packed = self.table.columns.iter().zip(&self.slots).filter(|(_, slot)| matches!(slot, Slot::Packed(_)));
-        let part = |name: &str| {
-            let own = |name: &str| layout.index(name);
-            match name {
-                "symbol_key" => own("symbol").map(Part::Key),
-                "number_key" => own("number").map(Part::Key),
-                "symbol_raw" => own("symbol").map(Part::Raw),
-                "number_raw" => own("number").map(Part::Raw),
-                name => own(name).map(Part::Field),
-            }
-            .unwrap_or(Part::Absent)
-        };
-        Packer { parts: packed.map(|(column, _)| part(column.name())).collect(), encoding }
-    }
-
-    /// Cells of a new row: a packed image with its frame.
-    pub fn cells<'c>(
-        &'c self,
-        state: &'c State,
-        packed: &'c [u8],
-        frame: Frame<'c>,
-    ) -> impl Iterator<Item = CellRef<'c>> {
-        let mut rest = packed;
-        self.slots.iter().map(move |slot| match slot {
-            Slot::InsurerCode => CellRef::Text(frame.insurer_code),
-            Slot::MemberNo => CellRef::Text(frame.member_no),
-            Slot::CoverageSeq => CellRef::Int(frame.coverage_seq),
-            Slot::LinkNo => CellRef::Int(state.link_no),
-            Slot::UpdatedAt => state.updated_at.map_or(CellRef::Null, CellRef::Timestamp),
-            Slot::Image => CellRef::Int(state.image),
-            Slot::RecordedFrom => CellRef::Timestamp(frame.recorded_from),
-            Slot::RecordedTo => CellRef::Null,
-            Slot::SourceFile => CellRef::Text(frame.source_file),
-            Slot::SourceRecord => CellRef::Int(state.source_record),
-            Slot::Packed(kind) => unpack(&mut rest, *kind),
+    pub fn table(self) -> &'static Table {
+        tables::of(match self {
+            Self::Member => "member",
+            Self::Coverage => "coverage",
         })
     }
 
-    /// A row of the lake with another person, open from a moment on; `source_file` is that of the record that moved it.
-    pub fn stored_again(&self, row: &Row, state: &State, recorded_from: i64, source_file: &str) -> Row {
-        let mut row = row.clone();
-        for (cell, slot) in row.iter_mut().zip(&self.slots) {
-            match (slot, state.moved.as_deref()) {
-                (Slot::LinkNo, _) => *cell = Cell::Int(state.link_no),
-                (Slot::RecordedFrom, _) => *cell = Cell::Timestamp(recorded_from),
-                (Slot::RecordedTo, _) => *cell = Cell::Null,
-                (Slot::SourceFile, Some(_)) => *cell = Cell::text(source_file),
-                (Slot::SourceRecord, Some(mover)) => *cell = Cell::Int(mover.record),
-                (Slot::UpdatedAt, Some(mover)) => *cell = mover.updated_at.map_or(Cell::Null, Cell::Timestamp),
-                _ => {}
-            }
-        }
-        row
+    /// All rows of a batch.
+    pub fn read(self, batch: &RecordBatch) -> Result<Vec<Whole>> {
+        Ok(match self {
+            Self::Member => member::Row::read(batch)?.into_iter().map(Whole::Member).collect(),
+            Self::Coverage => coverage::Row::read(batch)?.into_iter().map(Whole::Coverage).collect(),
+        })
     }
 
-    /// State of a row of the lake.
-    pub fn state_of(&self, row: Row) -> State {
-        let int = |name: &str| row[self.table.at(name)].as_int().unwrap_or_default();
-        let updated_at = match row[self.table.at("updated_at")] {
-            Cell::Timestamp(at) => Some(at),
-            _ => None,
+    /// For files of one layout version and encoding.
+    pub fn packer(self, layout: &Layout, encoding: Encoding) -> Packer {
+        let names = self.table().columns.iter().map(|c| c.name());
+        let packed = names.filter(|name| Slot::of(name) == Slot::Packed);
+        let part = |name: &str| {
+            let field = |name: &str| layout.index(name);
+            match name {
+                "symbol_key" => field("symbol").map(Part::Key),
+                "number_key" => field("number").map(Part::Key),
+                "symbol_raw" => field("symbol").map(Part::Raw),
+                "number_raw" => field("number").map(Part::Raw),
+                name => field(name).map(Part::Field),
+            }
+            .unwrap_or(Part::Absent)
         };
-        let (link_no, image, source_record) = (int("link_no"), int("image"), int("source_record"));
-        State { link_no, image, updated_at, source_record, moved: None, body: Body::Stored(Box::new(row)) }
+        Packer { parts: packed.map(part).collect(), encoding }
+    }
+
+    /// Writes a new row: a packed image in its frame.
+    pub fn write(self, packed: &[u8], frame: Frame<'_>, writer: &mut TableWriter<'_>) -> Result<()> {
+        let [of_member, of_coverage] = &*SLOTS;
+        let missing = || Error::failed("a packed record lacks a value that its table must have; report this");
+        let framed = |slots: &'static Vec<Slot>| Framed { frame, slots: slots.iter(), rest: packed };
+        match self {
+            Self::Member => writer.push(&member::Row::of(&mut framed(of_member)).ok_or_else(missing)?),
+            Self::Coverage => writer.push(&coverage::Row::of(&mut framed(of_coverage)).ok_or_else(missing)?),
+        }
     }
 }
 
@@ -245,20 +353,4 @@ fn text(arena: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn unpack<'a>(rest: &mut &'a [u8], kind: ColumnType) -> CellRef<'a> {
-    let Some((length, tail)) = rest.split_first_chunk::<2>() else { return CellRef::Null };
-    *rest = tail;
-    let Some(length) = usize::from(u16::from_le_bytes(*length)).checked_sub(1) else { return CellRef::Null };
-    let Some((own, tail)) = rest.split_at_checked(length) else { return CellRef::Null };
-    *rest = tail;
-    match kind {
-        ColumnType::Date => own.try_into().map_or(CellRef::Null, |b| CellRef::Date(i32::from_le_bytes(b))),
-        ColumnType::Timestamp => own.try_into().map_or(CellRef::Null, |b| CellRef::Timestamp(i64::from_le_bytes(b))),
-        ColumnType::Binary => CellRef::Bytes(own),
-        ColumnType::String => std::str::from_utf8(own).map_or(CellRef::Null, CellRef::Text),
-        // The subscriber tables have no packed numbers or lists.
-        ColumnType::Int64 | ColumnType::ListInt32 => CellRef::Null,
-    }
 }

@@ -20,7 +20,7 @@ use crate::masters::{Definition, Masters};
 use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
 use crate::read::records::RawRecord;
-use crate::time::to_millis;
+use crate::time::Moment;
 
 /// 市町村国保: everything is an update (002 L15917, L24371).
 const MUNICIPAL: &str = "06";
@@ -46,8 +46,6 @@ pub struct Intake<'a> {
     scheme: &'a str,
     masters: &'a Masters,
     definition: Definition,
-    members: &'a Target,
-    coverages: &'a Target,
 }
 
 /// Positions of the fields that the program looks at, in one layout version.
@@ -81,9 +79,9 @@ impl At {
 }
 
 impl<'a> Intake<'a> {
-    pub fn new(origin: &'a str, masters: &'a Masters, members: &'a Target, coverages: &'a Target) -> Self {
+    pub fn new(origin: &'a str, masters: &'a Masters) -> Self {
         let (scheme, definition) = (masters.scheme(origin), masters.definition(origin));
-        Self { origin, scheme, masters, definition, members, coverages }
+        Self { origin, scheme, masters, definition }
     }
 
     /// Checks a file; `apply` is given each record that passed and answers with a code unless it was accepted.
@@ -104,7 +102,7 @@ impl<'a> Intake<'a> {
             allow_number_like_my_number: self.definition.allow_number_like_my_number,
             code_maps: Some(&self.definition.code_maps),
         });
-        let packers = [self.members.packer(layout, checked.encoding), self.coverages.packer(layout, checked.encoding)];
+        let packers = [Target::Member, Target::Coverage].map(|target| target.packer(layout, checked.encoding));
         let between = Between::new(layout, self.scheme);
         let at = At::of(layout);
         let mut outcome = Outcome::default();
@@ -191,7 +189,7 @@ impl<'a> Intake<'a> {
         let Some(operation) = Operation::of(values[at.operation].text()) else { return Ok(None) };
         let Ok(member_no) = values[at.member_no].text().parse() else { return Ok(None) };
         let link_no = values[at.link_no].number().unwrap_or(0);
-        let updated_at = values[at.updated_at].timestamp().map(to_millis);
+        let updated_at = values[at.updated_at].timestamp().map(Moment::from);
         let source_record = values[at.record_no].number().unwrap_or(0);
         let images = !operation.repeats_rows();
         let mut state = |packer: &Packer| -> Result<Option<State>> {

@@ -5,16 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{Array, Int64Array};
 use rayon::prelude::*;
-use shikaku_schemas::tables::Table;
 
 use super::apply::MemberState;
-use super::image::{Body, State, Target};
+use super::image::{Body, State, Target, Whole};
 use crate::error::{Error, Result};
-use crate::lake::history::{Narrow, resolve_narrow};
-use crate::lake::read::{Group, Prune, Reader, named};
-use crate::lake::row::{Cell, Row, from_batch};
+use crate::lake::history::{Span, Stored, resolve};
+use crate::lake::read::{Group, Prune, Reader};
+use crate::lake::tables::{coverage, member};
+use crate::time::Moment;
 
 /// Number of a member of one insurer: the 16 digits of its 被保険者枝番.
 pub type MemberNo = u64;
@@ -32,19 +32,17 @@ pub struct Wanted {
 pub type WantedMembers = BTreeMap<String, BTreeMap<MemberNo, Wanted>>;
 
 /// A resolved row of the lake.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KnownRow {
-    /// Milliseconds.
-    pub from: i64,
-    pub to: Option<i64>,
+    pub span: Span,
     pub state: State,
 }
 
 impl KnownRow {
     /// The whole row, if it was read, with the end that it resolved to.
-    pub fn into_row(self, recorded_to: usize) -> Option<Row> {
+    pub fn into_whole(self) -> Option<Whole> {
         let Body::Stored(mut row) = self.state.body else { return None };
-        row[recorded_to] = self.to.map_or(Cell::Null, Cell::Timestamp);
+        row.set_span(self.span);
         Some(*row)
     }
 }
@@ -67,8 +65,8 @@ struct Found {
     insurer: usize,
     member: MemberNo,
     seq: i64,
-    from: i64,
-    to: Option<i64>,
+    from: Moment,
+    to: Option<Moment>,
     link_no: i64,
     image: i64,
     place: Place,
@@ -77,33 +75,33 @@ struct Found {
 /// Reads what is known of the wanted members as of a night whose recorded time is `now`.
 pub fn known(
     reader: &Reader,
-    targets: [&Target; 2],
+    targets: [Target; 2],
     wanted: &WantedMembers,
-    now: i64,
+    now: Moment,
 ) -> Result<BTreeMap<String, KnownInsurer>> {
     let codes: Vec<&str> = wanted.keys().map(String::as_str).collect();
-    let prune = Prune { column: "insurer_code", wanted: &codes };
+    let prune = Prune { column: member::INSURER_CODE.name, wanted: &codes };
     let insurers: Vec<(&String, Vec<(MemberNo, Wanted)>)> =
         wanted.iter().map(|(code, own)| (code, own.iter().map(|(m, w)| (*m, *w)).collect())).collect();
     let mut found: [Vec<Found>; 2] = [Vec::new(), Vec::new()];
     let mut groups: [Vec<Group>; 2] = [Vec::new(), Vec::new()];
     for (index, target) in targets.iter().enumerate() {
-        groups[index] = reader.groups(target.table, Some(&prune))?;
+        groups[index] = reader.groups(target.table(), Some(&prune))?;
         let scanned: Vec<Vec<Found>> = groups[index]
             .par_iter()
             .enumerate()
-            .map(|(at, group)| scan(group, at, target.table, &insurers))
+            .map(|(at, group)| scan(group, at, *target, &insurers))
             .collect::<Result<_>>()?;
-        found[index] = resolve(scanned.into_iter().flatten().collect());
+        found[index] = resolved(scanned.into_iter().flatten().collect());
     }
     let whole = whole_members(&found, &insurers, now);
     let mut known: BTreeMap<String, KnownInsurer> = BTreeMap::new();
     for ((target, groups), found) in targets.iter().zip(&groups).zip(found) {
-        let mut rows = whole_rows(groups, &found, &whole)?;
+        let mut rows = whole_rows(*target, groups, &found, &whole)?;
         for (index, row) in found.into_iter().enumerate() {
             let state = match rows.remove(&index) {
                 // A row that ended where the next began stands open in the lake: its end is the resolved one.
-                Some(stored) => target.state_of(stored),
+                Some(stored) => stored.into_state(),
                 None => State {
                     link_no: row.link_no,
                     image: row.image,
@@ -115,7 +113,7 @@ pub fn known(
             };
             let insurer = known.entry(insurers[row.insurer].0.clone()).or_default();
             let rows = insurer.entry(row.member).or_default();
-            rows.push((row.seq, KnownRow { from: row.from, to: row.to, state }));
+            rows.push((row.seq, KnownRow { span: (row.from, row.to), state }));
         }
     }
     Ok(known)
@@ -124,7 +122,7 @@ pub fn known(
 /// The state of a member before the night's files.
 pub fn state_of(member: &KnownMember) -> MemberState {
     let mut state = MemberState::default();
-    for (seq, row) in member.iter().filter(|(_, row)| row.to.is_none()) {
+    for (seq, row) in member.iter().filter(|(_, row)| row.span.1.is_none()) {
         match seq {
             0 => state.member = Some(row.state.clone()),
             seq => state.set_coverage(*seq, Some(row.state.clone())),
@@ -144,12 +142,19 @@ pub fn rows_of(member: &[(i64, KnownRow)], seq: i64) -> &[(i64, KnownRow)] {
 fn scan(
     group: &Group,
     at: usize,
-    table: &Table,
+    target: Target,
     insurers: &[(&String, Vec<(MemberNo, Wanted)>)],
 ) -> Result<Vec<Found>> {
-    let has_seq = table.index("coverage_seq").is_some();
-    let mut columns = vec!["insurer_code", "member_no", "link_no", "image", "recorded_from", "recorded_to"];
-    columns.extend(has_seq.then_some("coverage_seq"));
+    // The other columns have the same names and types in both tables.
+    let mut columns = vec![
+        member::INSURER_CODE.name,
+        member::MEMBER_NO.name,
+        member::LINK_NO.name,
+        member::IMAGE.name,
+        member::RECORDED_FROM.name,
+        member::RECORDED_TO.name,
+    ];
+    columns.extend((target == Target::Coverage).then_some(coverage::COVERAGE_SEQ.name));
     let mut found = Vec::new();
     let mut offset = 0;
     // The rows are sorted, and so are the members: both are gone through once.
@@ -157,13 +162,13 @@ fn scan(
     let mut last_code = String::new();
     for batch in group.read(Some(&columns), None)? {
         let batch = batch?;
-        let codes: &StringArray = named(&batch, "insurer_code")?;
-        let members: &StringArray = named(&batch, "member_no")?;
-        let links: &Int64Array = named(&batch, "link_no")?;
-        let images: &Int64Array = named(&batch, "image")?;
-        let from: &TimestampMillisecondArray = named(&batch, "recorded_from")?;
-        let to: &TimestampMillisecondArray = named(&batch, "recorded_to")?;
-        let seqs: Option<&Int64Array> = if has_seq { Some(named(&batch, "coverage_seq")?) } else { None };
+        let (codes, members) = (member::INSURER_CODE.of(&batch)?, member::MEMBER_NO.of(&batch)?);
+        let (links, images) = (member::LINK_NO.of(&batch)?, member::IMAGE.of(&batch)?);
+        let (from, to) = (member::RECORDED_FROM.of(&batch)?, member::RECORDED_TO.of(&batch)?);
+        let seqs: Option<&Int64Array> = match target {
+            Target::Member => None,
+            Target::Coverage => Some(coverage::COVERAGE_SEQ.of(&batch)?),
+        };
         for row in 0..batch.num_rows() {
             let code = codes.value(row);
             if code != last_code {
@@ -183,8 +188,8 @@ fn scan(
                 insurer: *index,
                 member,
                 seq: seqs.map_or(0, |s| s.value(row)),
-                from: from.value(row),
-                to: (!to.is_null(row)).then(|| to.value(row)),
+                from: Moment(from.value(row)),
+                to: (!to.is_null(row)).then(|| Moment(to.value(row))),
                 link_no: links.value(row),
                 image: images.value(row),
                 place: Place { group: at, row: offset + row, rank: group.rank },
@@ -199,24 +204,24 @@ fn parse_member(text: &str) -> Result<MemberNo> {
     text.parse().map_err(|_| Error::integrity("a stored 被保険者枝番 is no number"))
 }
 
-impl Narrow for Found {
+impl Stored for Found {
     fn same_key(&self, other: &Self) -> bool {
         (self.insurer, self.member, self.seq) == (other.insurer, other.member, other.seq)
     }
 
-    fn from(&self) -> i64 {
+    fn from(&self) -> Moment {
         self.from
     }
 
-    fn to(&mut self) -> &mut Option<i64> {
+    fn to(&mut self) -> &mut Option<Moment> {
         &mut self.to
     }
 }
 
 /// Rows that count, in (insurer, member, seq, recorded_from) order.
-fn resolve(mut found: Vec<Found>) -> Vec<Found> {
+fn resolved(mut found: Vec<Found>) -> Vec<Found> {
     found.par_sort_unstable_by_key(|f| (f.insurer, f.member, f.seq, f.from, std::cmp::Reverse(f.place.rank)));
-    resolve_narrow(&mut found);
+    resolve(&mut found);
     found
 }
 
@@ -225,7 +230,7 @@ fn resolve(mut found: Vec<Found>) -> Vec<Found> {
 fn whole_members(
     found: &[Vec<Found>; 2],
     insurers: &[(&String, Vec<(MemberNo, Wanted)>)],
-    now: i64,
+    now: Moment,
 ) -> BTreeSet<(usize, MemberNo)> {
     let mut whole = BTreeSet::new();
     for row in found.iter().flatten() {
@@ -241,19 +246,24 @@ fn whole_members(
 }
 
 /// Whole rows of those members, by their place in `found`.
-fn whole_rows(groups: &[Group], found: &[Found], whole: &BTreeSet<(usize, MemberNo)>) -> Result<BTreeMap<usize, Row>> {
+fn whole_rows(
+    target: Target,
+    groups: &[Group],
+    found: &[Found],
+    whole: &BTreeSet<(usize, MemberNo)>,
+) -> Result<BTreeMap<usize, Whole>> {
     let mut by_group: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
     for (index, row) in found.iter().enumerate().filter(|(_, f)| whole.contains(&(f.insurer, f.member))) {
         by_group.entry(row.place.group).or_default().push((row.place.row, index));
     }
-    let read: Vec<Vec<(usize, Row)>> = by_group
+    let read: Vec<Vec<(usize, Whole)>> = by_group
         .into_par_iter()
-        .map(|(group, mut wanted)| -> Result<Vec<(usize, Row)>> {
+        .map(|(group, mut wanted)| -> Result<Vec<(usize, Whole)>> {
             wanted.sort_unstable();
             let places: Vec<usize> = wanted.iter().map(|(row, _)| *row).collect();
             let mut rows = Vec::with_capacity(places.len());
             for batch in groups[group].read(None, Some(&places))? {
-                rows.extend(from_batch(&batch?)?);
+                rows.append(&mut target.read(&batch?)?);
             }
             Ok(wanted.into_iter().map(|(_, index)| index).zip(rows).collect())
         })

@@ -10,22 +10,21 @@ use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::tables;
 
 use super::apply::{Applied, Operation, apply};
-use super::image::{Body, Frame, State, Target};
+use super::image::{Body, Frame, State, Target, Whole};
 use super::intake::{File, Intake};
 use super::known::{self, KnownInsurer, KnownRow, MemberNo, Wanted, WantedMembers};
 use crate::delimited::{self, Checked};
 use crate::error::{Error, Result};
 use crate::inbox::Input;
-use crate::lake::history::{NightWrite, night_writes};
+use crate::lake::history::{NightWrite, Span, night_writes};
 use crate::lake::layer;
-use crate::lake::row::{Cell, Row};
 use crate::lake::write::TableWriter;
 use crate::masters::{DEFINITIONS_REFUSED, Masters};
 use crate::outbox;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
 use crate::store::staged::{Landed, Lander};
-use crate::time::to_millis;
+use crate::time::Moment;
 
 /// Bytes of input worked on at once, in whole insurers; bounds memory, not results.
 const BYTES_AT_ONCE: i64 = 64 << 20;
@@ -43,10 +42,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
-    let now = to_millis(stage.recorded_at());
-    let targets = Targets { members: Target::of("member"), coverages: Target::of("coverage") };
+    let now = Moment::from(stage.recorded_at());
     let wanted = wanted(&files, &masters)?;
-    let mut known = known::known(&reader, [&targets.members, &targets.coverages], &wanted, now)?;
+    let mut known = known::known(&reader, [Target::Member, Target::Coverage], &wanted, now)?;
 
     let (members, coverages) = (tables::of("member"), tables::of("coverage"));
     let mut member_writer = stage.table(members, layer(false))?;
@@ -71,18 +69,18 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let (written, next) = rayon::join(
             || {
                 let (a, b) = rayon::join(
-                    || ready.iter().try_for_each(|n| write(n, &n.members, &targets.members, &mut member_writer, now)),
+                    || ready.iter().try_for_each(|n| write(n, Target::Member, &n.members, &mut member_writer, now)),
                     || {
                         ready
                             .iter()
-                            .try_for_each(|n| write(n, &n.coverages, &targets.coverages, &mut coverage_writer, now))
+                            .try_for_each(|n| write(n, Target::Coverage, &n.coverages, &mut coverage_writer, now))
                     },
                 );
                 a.and(b)
             },
             || -> Result<Vec<Night>> {
                 let work = work.unwrap_or_default().into_par_iter();
-                work.map(|work| night(&masters, &targets, lander, work, now)).collect()
+                work.map(|work| night(&masters, lander, work, now)).collect()
             },
         );
         written?;
@@ -137,11 +135,6 @@ struct Work {
     origin: String,
     files: Vec<Checked>,
     known: KnownInsurer,
-}
-
-struct Targets {
-    members: Target,
-    coverages: Target,
 }
 
 /// Insurers in order, together as many as [`BYTES_AT_ONCE`] allows, one at least.
@@ -229,14 +222,14 @@ struct Write {
 
 enum NewRow {
     State(State),
-    Whole(Row),
+    Whole(Box<Whole>),
 }
 
-fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, now: i64) -> Result<Night> {
+fn night(masters: &Masters, lander: Lander<'_>, work: Work, now: Moment) -> Result<Night> {
     let Work { origin, files, mut known } = work;
     let mut states: BTreeMap<MemberNo, super::apply::MemberState> =
         known.iter().map(|(member, rows)| (*member, known::state_of(rows))).collect();
-    let intake = Intake::new(&origin, masters, &targets.members, &targets.coverages);
+    let intake = Intake::new(&origin, masters);
     let mut read = Vec::with_capacity(files.len());
     for (index, checked) in files.into_iter().enumerate() {
         let layout = layout_of(&checked);
@@ -260,18 +253,18 @@ fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, n
         *status.entry(member).or_default() |= accepted || known;
     }
     let encoding = masters.definition(&origin).encoding;
-    let link_status = outbox::link_status(encoding, &origin, &status, crate::time::from_millis(now));
+    let link_status = outbox::link_status(encoding, &origin, &status, now.at());
     let mut night = Night { origin, files: read, landed, link_status, members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
         let rows = known.remove(&member).unwrap_or_default();
         let own = known::rows_of(&rows, 0);
-        emit(&mut night.members, &targets.members, (member, 0), own, state.member, (&night.files, now))?;
+        emit(&mut night.members, (member, 0), own, state.member, (&night.files, now))?;
         let mut coverages: BTreeMap<i64, State> = state.coverages.into_iter().collect();
         let seqs: BTreeSet<i64> = rows.iter().map(|(seq, _)| *seq).chain(coverages.keys().copied()).collect();
         for seq in seqs.into_iter().filter(|seq| *seq != 0) {
             let own = known::rows_of(&rows, seq);
             let last = coverages.remove(&seq);
-            emit(&mut night.coverages, &targets.coverages, (member, seq), own, last, (&night.files, now))?;
+            emit(&mut night.coverages, (member, seq), own, last, (&night.files, now))?;
         }
     }
     Ok(night)
@@ -280,23 +273,22 @@ fn night(masters: &Masters, targets: &Targets, lander: Lander<'_>, work: Work, n
 /// Rows to write for one key.
 fn emit(
     out: &mut Vec<Write>,
-    target: &Target,
     (member, seq): (MemberNo, i64),
     rows: &[(i64, KnownRow)],
     last: Option<State>,
-    (files, now): (&[File], i64),
+    (files, now): (&[File], Moment),
 ) -> Result<()> {
     let source_of = |state: &State| {
         let file = state.moved.as_ref().and_then(|mover| files.get(mover.file));
         file.map_or("", |file| file.source.as_str())
     };
-    let spans: Vec<(i64, Option<i64>)> = rows.iter().map(|(_, row)| (row.from, row.to)).collect();
+    let spans: Vec<Span> = rows.iter().map(|(_, row)| row.span).collect();
     // A record of this run replaces what an earlier run of the same night wrote, down to its source: the night's rows must
     // not tell how many runs it had.
     let is_last = |index: usize| {
         let of_this_run = |last: &State| {
             let by_record = matches!(last.body, Body::Packed { .. }) || last.moved.is_some();
-            rows[index].1.from == now && by_record
+            rows[index].1.span.0 == now && by_record
         };
         last.as_ref().is_some_and(|last| rows[index].1.state.same(last) && !of_this_run(last))
     };
@@ -305,13 +297,13 @@ fn emit(
         let row = match (write, &last) {
             (NightWrite::Again(index, to), _) => {
                 let Body::Stored(row) = &rows[index].1.state.body else { return Err(unread()) };
-                let mut row = (**row).clone();
-                row[target.table.at("recorded_to")] = to.map_or(Cell::Null, Cell::Timestamp);
+                let mut row = row.clone();
+                row.set_span((spans[index].0, to));
                 NewRow::Whole(row)
             }
             (NightWrite::New, Some(State { body: Body::Unread, .. })) => return Err(unread()),
             (NightWrite::New, Some(state)) => match &state.body {
-                Body::Stored(row) => NewRow::Whole(target.stored_again(row, state, now, source_of(state))),
+                Body::Stored(row) => NewRow::Whole(Box::new(row.of_person(state, now, source_of(state)))),
                 _ => NewRow::State(state.clone()),
             },
             (NightWrite::New, None) => continue,
@@ -321,30 +313,33 @@ fn emit(
     Ok(())
 }
 
-fn write(night: &Night, rows: &[Write], target: &Target, writer: &mut TableWriter<'_>, now: i64) -> Result<()> {
+fn write(night: &Night, target: Target, rows: &[Write], writer: &mut TableWriter<'_>, now: Moment) -> Result<()> {
     let mut member_no = String::new();
     for write in rows {
         match &write.row {
-            NewRow::Whole(row) => writer.push(row)?,
+            NewRow::Whole(row) => row.write(writer)?,
             NewRow::State(state) => {
                 let Body::Packed { file, start, end } = state.body else { continue };
                 let packed = &night.files[file].arena[start..end];
                 // A row begins with the record that moved it, if that came after its contents.
-                let mut state = state.clone();
-                let mut source = file;
-                if let Some(mover) = &state.moved {
-                    (source, state.source_record, state.updated_at) = (mover.file, mover.record, mover.updated_at);
-                }
+                let (source, source_record, updated_at) = match &state.moved {
+                    Some(mover) => (mover.file, mover.record, mover.updated_at),
+                    None => (file, state.source_record, state.updated_at),
+                };
                 member_no.clear();
                 std::fmt::Write::write_fmt(&mut member_no, format_args!("{:016}", write.member)).ok();
                 let frame = Frame {
                     insurer_code: &night.origin,
                     member_no: &member_no,
                     coverage_seq: write.seq,
+                    link_no: state.link_no,
+                    image: state.image,
+                    updated_at,
                     recorded_from: now,
                     source_file: &night.files[source].source,
+                    source_record,
                 };
-                writer.push_cells(target.cells(&state, packed, frame))?;
+                target.write(packed, frame, writer)?;
             }
         }
     }

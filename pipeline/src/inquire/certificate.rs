@@ -1,18 +1,19 @@
 //! State of a certificate at a moment, as the online side would have judged it: from the link, from the CRL set in force, and
 //! from the entry in it, each with where it came from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use serde::Serialize;
-use shikaku_schemas::tables;
 
 use crate::crl::ca::Ca;
 use crate::error::Result;
-use crate::lake::history::Columns;
+use crate::lake::history::known_before;
 use crate::lake::lookup;
 use crate::lake::read::Reader;
-use crate::lake::row::Row;
+use crate::lake::tables::{revocation_history, serial_link};
+use crate::lake::typed::Recorded as _;
 use crate::ledger::Ledger;
 use crate::text::normal;
 use crate::time::BusinessDate;
@@ -98,9 +99,9 @@ pub type PublishedSet = (i64, String, NaiveDate);
 /// State of a certificate as known just before a moment. `cas` tell which issuers are one CA.
 pub fn state(reader: &Reader, ledger: &Ledger, cas: &[Ca], serial: &str, at: NaiveDateTime) -> Result<Certificate> {
     let serial = normal::serial(serial).unwrap_or_default();
-    let linked = newest(reader, "serial_link", &serial, at, &|_| true)?;
+    let linked = linked(reader, &serial, at)?;
     let link = linked.as_ref().map(link_fact);
-    let issuer = linked.as_ref().and_then(|row| row[0].as_text()).filter(|issuer| *issuer != UNKNOWN_ISSUER);
+    let issuer = linked.as_ref().map(|row| &*row.issuer_key_id).filter(|issuer| *issuer != UNKNOWN_ISSUER);
     let sets = ledger.sets_of("revocation")?;
     let ends: BTreeMap<i64, NaiveDateTime> = ledger
         .facts("crl_next_update")?
@@ -123,7 +124,7 @@ pub fn state(reader: &Reader, ledger: &Ledger, cas: &[Ca], serial: &str, at: Nai
     });
     // Two CAs may give one serial to different certificates: an entry counts if its CA is that of the link.
     let counts = |own: &str| issuer.is_none_or(|issuer| issuer == own || is_one_ca(cas, issuer, own));
-    let entry = newest(reader, "revocation_history", &serial, at, &counts)?.and_then(|row| entry_fact(&row));
+    let entry = listed(reader, &serial, at, &counts)?.and_then(entry_fact);
     let validity = match (&crl, &entry) {
         (None, _) => Validity::Unverifiable,
         (Some(_), None) => Validity::Valid,
@@ -133,20 +134,23 @@ pub fn state(reader: &Reader, ledger: &Ledger, cas: &[Ca], serial: &str, at: Nai
     Ok(Certificate { at, validity, link, crl, entry })
 }
 
-/// The row of a serial that was known; of several CAs' (a key rollover) one that still lists it, the last by key.
-fn newest(
+/// The link of a serial that was known; of several CAs' (a key rollover) the last by key.
+fn linked(reader: &Reader, serial: &str, at: NaiveDateTime) -> Result<Option<serial_link::Row<'static>>> {
+    let rows: Vec<serial_link::Row<'static>> = lookup::rows_with(reader, serial_link::SERIAL.name, &[serial])?;
+    Ok(rows.into_iter().rfind(|row| known_before(row.span(), at.into())))
+}
+
+/// The entry of a serial that was known; of several CAs' one that still lists it, the last by key.
+fn listed(
     reader: &Reader,
-    table: &str,
     serial: &str,
     at: NaiveDateTime,
     of_issuer: &dyn Fn(&str) -> bool,
-) -> Result<Option<Row>> {
-    let table = tables::of(table);
-    let columns = Columns::of(table);
-    let rows = lookup::rows_with(reader, table, "serial", &[serial])?;
-    let own = |row: &Row| columns.known_before(row, at) && row[0].as_text().is_some_and(of_issuer);
-    let known = rows.into_iter().filter(own);
-    Ok(known.max_by_key(|row| table.index("last_seen").is_some_and(|seen| row[seen].as_date().is_none())))
+) -> Result<Option<revocation_history::Row<'static>>> {
+    let rows: Vec<revocation_history::Row<'static>> =
+        lookup::rows_with(reader, revocation_history::SERIAL.name, &[serial])?;
+    let known = rows.into_iter().filter(|row| known_before(row.span(), at.into()) && of_issuer(&row.issuer_key_id));
+    Ok(known.max_by_key(|row| row.last_seen.is_none()))
 }
 
 /// Whether two keys are those of one CA, before and after a key rollover: certificates of one name.
@@ -155,29 +159,24 @@ fn is_one_ca(cas: &[Ca], a: &str, b: &str) -> bool {
     name(a).is_some_and(|a| name(b) == Some(a))
 }
 
-fn link_fact(row: &Row) -> LinkFact {
-    let table = tables::of("serial_link");
-    let at = |name: &str| &row[table.at(name)];
+fn link_fact(row: &serial_link::Row<'_>) -> LinkFact {
     LinkFact {
-        link_no: at("link_no").as_int().unwrap_or_default(),
-        superseded: at("superseded_by").as_text().is_some(),
-        recorded_from: at("recorded_from").as_timestamp(),
-        source_file: at("source_file").as_text().unwrap_or_default().to_owned(),
-        source_record: at("source_record").as_int().unwrap_or_default(),
+        link_no: row.link_no,
+        superseded: row.superseded_by.is_some(),
+        recorded_from: Some(row.recorded_from.at()),
+        source_file: row.source_file.clone().into_owned(),
+        source_record: row.source_record,
     }
 }
 
 /// `None` when the serial had left the list.
-fn entry_fact(row: &Row) -> Option<EntryFact> {
-    let table = tables::of("revocation_history");
-    let at = |name: &str| &row[table.at(name)];
-    let text = |name: &str| at(name).as_text().map(str::to_owned);
-    at("last_seen").as_date().is_none().then(|| EntryFact {
-        issuer_key_id: text("issuer_key_id").unwrap_or_default(),
-        revoked_at: at("revoked_at").as_timestamp(),
-        reason: text("reason"),
-        first_seen: at("first_seen").as_date(),
-        crl_number: text("crl_number").unwrap_or_default(),
-        recorded_from: at("recorded_from").as_timestamp(),
+fn entry_fact(row: revocation_history::Row<'_>) -> Option<EntryFact> {
+    row.last_seen.is_none().then(|| EntryFact {
+        issuer_key_id: row.issuer_key_id.into_owned(),
+        revoked_at: Some(row.revoked_at.at()),
+        reason: row.reason.map(Cow::into_owned),
+        first_seen: Some(row.first_seen.date()),
+        crl_number: row.crl_number.into_owned(),
+        recorded_from: Some(row.recorded_from.at()),
     })
 }

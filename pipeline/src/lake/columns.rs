@@ -1,4 +1,4 @@
-//! Columns of a table while rows are written: cells go straight into Arrow builders, none is kept in row form.
+//! Columns of a table while rows are gathered: values go straight into Arrow builders, none is kept in row form.
 
 use std::sync::Arc;
 
@@ -8,8 +8,10 @@ use arrow::array::{
 };
 use shikaku_schemas::tables::{ColumnType, Table};
 
-use super::row::{CellRef, arrow_schema};
+use super::schema::arrow_schema;
+use super::typed::Record;
 use crate::error::{Error, Result};
+use crate::time::{Day, Moment};
 
 enum Builder {
     Text(TextBuilder),
@@ -71,27 +73,15 @@ impl Builder {
         }
     }
 
-    /// False when the cell has another type.
-    fn push(&mut self, cell: CellRef<'_>) -> bool {
-        match (self, cell) {
-            (Self::Text(b), CellRef::Text(text)) => b.push(text),
-            (Self::Text(b), CellRef::Null) => b.null(),
-            (Self::Bytes(b), CellRef::Bytes(bytes)) => b.append_value(bytes),
-            (Self::Bytes(b), CellRef::Null) => b.append_null(),
-            (Self::Int(b), CellRef::Int(n)) => b.append_value(n),
-            (Self::Int(b), CellRef::Null) => b.append_null(),
-            (Self::Date(b), CellRef::Date(n)) => b.append_value(n),
-            (Self::Date(b), CellRef::Null) => b.append_null(),
-            (Self::Timestamp(b), CellRef::Timestamp(n)) => b.append_value(n),
-            (Self::Timestamp(b), CellRef::Null) => b.append_null(),
-            (Self::List(b), CellRef::List(items)) => {
-                b.values().append_slice(items);
-                b.append(true);
-            }
-            (Self::List(b), CellRef::Null) => b.append(false),
-            _ => return false,
+    fn null(&mut self) {
+        match self {
+            Self::Text(b) => b.null(),
+            Self::Bytes(b) => b.append_null(),
+            Self::Int(b) => b.append_null(),
+            Self::Date(b) => b.append_null(),
+            Self::Timestamp(b) => b.append_null(),
+            Self::List(b) => b.append(false),
         }
-        true
     }
 
     fn finish(&mut self) -> ArrayRef {
@@ -102,6 +92,66 @@ impl Builder {
             Self::Date(b) => Arc::new(b.finish()),
             Self::Timestamp(b) => Arc::new(b.finish()),
             Self::List(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+/// Takes the values of one row in the order of the columns.
+pub struct Sink<'s> {
+    rest: std::slice::IterMut<'s, Builder>,
+    fits: bool,
+}
+
+impl Sink<'_> {
+    pub(super) fn null(&mut self) {
+        match self.rest.next() {
+            Some(builder) => builder.null(),
+            None => self.fits = false,
+        }
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        match self.rest.next() {
+            Some(Builder::Text(b)) => b.push(text),
+            _ => self.fits = false,
+        }
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        match self.rest.next() {
+            Some(Builder::Bytes(b)) => b.append_value(bytes),
+            _ => self.fits = false,
+        }
+    }
+
+    pub(super) fn int(&mut self, n: i64) {
+        match self.rest.next() {
+            Some(Builder::Int(b)) => b.append_value(n),
+            _ => self.fits = false,
+        }
+    }
+
+    pub(super) fn day(&mut self, day: Day) {
+        match self.rest.next() {
+            Some(Builder::Date(b)) => b.append_value(day.0),
+            _ => self.fits = false,
+        }
+    }
+
+    pub(super) fn moment(&mut self, at: Moment) {
+        match self.rest.next() {
+            Some(Builder::Timestamp(b)) => b.append_value(at.0),
+            _ => self.fits = false,
+        }
+    }
+
+    pub(super) fn list(&mut self, items: &[i32]) {
+        match self.rest.next() {
+            Some(Builder::List(b)) => {
+                b.values().append_slice(items);
+                b.append(true);
+            }
+            _ => self.fits = false,
         }
     }
 }
@@ -118,28 +168,25 @@ impl Columns {
         Self { table, builders: table.columns.iter().map(|c| Builder::of(c.kind())).collect(), rows: 0 }
     }
 
+    pub fn table(&self) -> &'static Table {
+        self.table
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Adds one row; a cell of another type than declared is an error that names the column.
-    pub fn push<'c>(&mut self, cells: impl Iterator<Item = CellRef<'c>>) -> Result<()> {
-        let mut filled = 0;
-        for (cell, (builder, column)) in cells.zip(self.builders.iter_mut().zip(&self.table.columns)) {
-            if !builder.push(cell) {
-                return Err(self.wrong(column.name()));
-            }
-            filled += 1;
+    /// Adds one row of the table.
+    pub fn push<R: Record>(&mut self, row: &R) -> Result<()> {
+        let mut sink = Sink { rest: self.builders.iter_mut(), fits: R::TABLE == self.table.name };
+        if sink.fits {
+            row.put(&mut sink);
         }
-        if filled != self.builders.len() {
-            return Err(self.wrong("after the last cell"));
+        if !sink.fits || sink.rest.next().is_some() {
+            return Err(Error::failed(format!("a row of {} does not fit table {}", R::TABLE, self.table.name)));
         }
         self.rows += 1;
         Ok(())
-    }
-
-    fn wrong(&self, column: &str) -> Error {
-        Error::failed(format!("table {}, column {column}: a value is missing or has another type", self.table.name))
     }
 
     /// The rows so far as a batch; the builders are empty afterwards.
@@ -148,4 +195,11 @@ impl Columns {
         let arrays = self.builders.iter_mut().map(Builder::finish).collect();
         Ok(RecordBatch::try_new(arrow_schema(self.table), arrays)?)
     }
+}
+
+/// Rows of one table as a batch.
+pub fn batch_of<R: Record>(rows: impl IntoIterator<Item = R>) -> Result<RecordBatch> {
+    let mut columns = Columns::new(shikaku_schemas::tables::of(R::TABLE));
+    rows.into_iter().try_for_each(|row| columns.push(&row))?;
+    columns.batch()
 }

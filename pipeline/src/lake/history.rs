@@ -5,146 +5,44 @@
 //! its key begins, so that a change writes the new state alone; a key that is gone has its last row repeated with
 //! `recorded_to` set.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cmp::{Ordering, Reverse};
+use std::sync::Arc;
 
-use chrono::NaiveDateTime;
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow::compute::interleave_record_batch;
+use arrow::row::Rows;
 use shikaku_schemas::tables::Table;
 
+use super::order::Keys;
 use super::read::{Prune, Reader};
-use super::row::{Cell, Row};
+use super::schema::named;
+use super::typed::Recorded;
 use crate::error::Result;
-use crate::time::to_millis;
+use crate::time::Moment;
 
-/// Positions of key and recorded times in a history table.
-#[derive(Clone)]
-pub struct Columns {
-    pub key: Vec<usize>,
-    pub from: usize,
-    pub to: usize,
+/// Rows of a resolved batch, but that no key is cut in two.
+const BATCH: usize = 1 << 13;
+const FROM: &str = "recorded_from";
+const TO: &str = "recorded_to";
+
+/// `recorded_from` and `recorded_to` of a row.
+pub type Span = (Moment, Option<Moment>);
+
+/// Whether a row was known at the moment just before `cutoff`.
+pub fn known_before((from, to): Span, cutoff: Moment) -> bool {
+    from < cutoff && to.is_none_or(|to| to >= cutoff)
 }
 
-impl Columns {
-    pub fn of(table: &Table) -> Self {
-        let key = table.key.iter().map(|k| table.at(k)).collect();
-        Self { key, from: table.at("recorded_from"), to: table.at("recorded_to") }
-    }
-
-    pub fn key_of(&self, row: &[Cell]) -> Vec<Cell> {
-        self.key.iter().map(|i| row[*i].clone()).collect()
-    }
-
-    /// Whether the row was known at the moment just before `cutoff`.
-    pub fn known_before(&self, row: &[Cell], cutoff: NaiveDateTime) -> bool {
-        let cutoff = to_millis(cutoff);
-        let (Cell::Timestamp(from), to) = (&row[self.from], &row[self.to]) else { return false };
-        *from < cutoff && !matches!(to, Cell::Timestamp(to) if *to < cutoff)
-    }
-
-    /// Whether the row is the current state.
-    pub fn is_open(&self, row: &[Cell]) -> bool {
-        row[self.to] == Cell::Null
-    }
-}
-
-/// Key, recorded_from, newest generation first, row.
-type Next = (Vec<Cell>, Cell, Reverse<usize>, Row);
-
-/// Resolved rows of a history table in (key, recorded_from) order; memory is one batch per generation.
-pub struct HistoryScan {
-    columns: Columns,
-    streams: Vec<Box<dyn Iterator<Item = Result<Row>>>>,
-    heap: BinaryHeap<Reverse<Next>>,
-    /// The row to hand out once the one after it is known.
-    held: Option<(Vec<Cell>, Row)>,
-}
-
-impl HistoryScan {
-    pub fn new(reader: &Reader, table: &'static Table, prune: Option<&Prune<'_>>) -> Result<Self> {
-        let mut streams: Vec<Box<dyn Iterator<Item = Result<Row>>>> = Vec::new();
-        let generations = reader.snapshot.current(table);
-        let reader = reader.for_merge_of(generations.len());
-        for generation in generations {
-            streams.push(Box::new(reader.rows(table, generation, prune)?));
-        }
-        Self::over(table, streams)
-    }
-
-    /// The same over rows of each generation, older ones first: all rows of the keys that they have, in order.
-    pub fn over(table: &Table, streams: Vec<Box<dyn Iterator<Item = Result<Row>>>>) -> Result<Self> {
-        let mut scan = Self { columns: Columns::of(table), streams, heap: BinaryHeap::new(), held: None };
-        for index in 0..scan.streams.len() {
-            scan.pull(index)?;
-        }
-        Ok(scan)
-    }
-
-    fn pull(&mut self, index: usize) -> Result<()> {
-        if let Some(row) = self.streams[index].next().transpose()? {
-            let entry = (self.columns.key_of(&row), row[self.columns.from].clone(), Reverse(index), row);
-            self.heap.push(Reverse(entry));
-        }
-        Ok(())
-    }
-
-    /// The next row that counts, its end not yet cut.
-    fn next_counted(&mut self) -> Result<Option<(Vec<Cell>, Row)>> {
-        while let Some(Reverse((key, from, Reverse(index), row))) = self.heap.pop() {
-            self.pull(index)?;
-            // Older generations of the same row follow directly; they are superseded.
-            while let Some(Reverse((next_key, next_from, Reverse(older), _))) = self.heap.peek() {
-                if (next_key, next_from) != (&key, &from) {
-                    break;
-                }
-                let older = *older;
-                self.heap.pop();
-                self.pull(older)?;
-            }
-            if row[self.columns.to] != row[self.columns.from] {
-                return Ok(Some((key, row)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_resolved(&mut self) -> Result<Option<Row>> {
-        if self.held.is_none() {
-            self.held = self.next_counted()?;
-        }
-        let Some((key, mut row)) = self.held.take() else { return Ok(None) };
-        self.held = self.next_counted()?;
-        if let Some((next_key, next)) = &self.held
-            && *next_key == key
-        {
-            let (from, to) = (&next[self.columns.from], self.columns.to);
-            if row[to] == Cell::Null || row[to] > *from {
-                row[to] = from.clone();
-            }
-        }
-        Ok(Some(row))
-    }
-}
-
-impl Iterator for HistoryScan {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_resolved().transpose()
-    }
-}
-
-/// A stored row of which little more than its key and recorded times was read.
-pub trait Narrow {
+/// A stored row of which at least key and recorded times were read.
+pub trait Stored {
     fn same_key(&self, other: &Self) -> bool;
-    /// `recorded_from` in milliseconds.
-    fn from(&self) -> i64;
-    /// `recorded_to`.
-    fn to(&mut self) -> &mut Option<i64>;
+    fn from(&self) -> Moment;
+    fn to(&mut self) -> &mut Option<Moment>;
 }
 
-/// The rules of a [`HistoryScan`] on narrow rows in the order of key, `recorded_from`, newest generation first: what is left
-/// are the rows that count, each ending where the next one of its key begins.
-pub fn resolve_narrow<R: Narrow>(rows: &mut Vec<R>) {
+/// Which stored rows hold: of rows in the order of key, `recorded_from`, newest generation first, those that count are left,
+/// each ending where the next one of its key begins. The rule stands here alone.
+pub fn resolve<R: Stored>(rows: &mut Vec<R>) {
     rows.dedup_by(|b, a| a.same_key(b) && a.from() == b.from());
     rows.retain_mut(|row| {
         let from = row.from();
@@ -152,25 +50,203 @@ pub fn resolve_narrow<R: Narrow>(rows: &mut Vec<R>) {
     });
     for index in 1..rows.len() {
         let (before, after) = rows.split_at_mut(index);
-        let (Some(own), Some(next)) = (before.last_mut(), after.first()) else { continue };
-        if own.same_key(next) && own.to().is_none_or(|to| to > next.from()) {
-            *own.to() = Some(next.from());
+        let (Some(row), Some(next)) = (before.last_mut(), after.first()) else { continue };
+        if row.same_key(next) && row.to().is_none_or(|to| to > next.from()) {
+            *row.to() = Some(next.from());
         }
+    }
+}
+
+/// Batches of one generation, in order.
+pub type BatchStream = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+
+/// A batch with its keys and recorded times.
+struct Block {
+    batch: RecordBatch,
+    keys: Rows,
+    from: TimestampMillisecondArray,
+    to: TimestampMillisecondArray,
+}
+
+impl Block {
+    fn of(table: &Table, batch: RecordBatch) -> Result<Self> {
+        let keys = Keys::of(table, &batch)?.rows(&batch)?;
+        let times = |name| named::<TimestampMillisecondArray>(&batch, name).cloned();
+        Ok(Self { keys, from: times(FROM)?, to: times(TO)?, batch })
+    }
+}
+
+/// One generation while it is merged.
+struct Source {
+    batches: BatchStream,
+    block: Option<Arc<Block>>,
+    row: usize,
+    /// Number of its block among those of the batch being made.
+    slot: Option<usize>,
+}
+
+/// Where a row of the batch being made lies.
+struct Place {
+    /// Equal for rows of one key.
+    key: usize,
+    slot: usize,
+    row: usize,
+    from: Moment,
+    to: Option<Moment>,
+}
+
+impl Stored for Place {
+    fn same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    fn from(&self) -> Moment {
+        self.from
+    }
+
+    fn to(&mut self) -> &mut Option<Moment> {
+        &mut self.to
+    }
+}
+
+/// Resolved rows of a history table in (key, recorded_from) order, in batches; memory is one batch per generation.
+pub struct HistoryScan {
+    table: &'static Table,
+    /// Older generations first.
+    sources: Vec<Source>,
+    /// Sources that have a row, the least last.
+    order: Vec<usize>,
+}
+
+impl HistoryScan {
+    /// Of all columns, or of these and those that the rule needs.
+    pub fn new(
+        reader: &Reader,
+        table: &'static Table,
+        columns: Option<&[&'static str]>,
+        prune: Option<&Prune<'_>>,
+    ) -> Result<Self> {
+        let columns: Option<Vec<&str>> = columns.map(|some| {
+            let needed = table.key.iter().map(String::as_str).chain([FROM, TO]);
+            some.iter().copied().chain(needed).collect()
+        });
+        let generations = reader.snapshot.current(table);
+        let reader = reader.for_merge_of(generations.len());
+        let mut streams: Vec<BatchStream> = Vec::new();
+        for generation in generations {
+            streams.push(Box::new(reader.batches(table, generation, columns.as_deref(), prune)?));
+        }
+        Self::over(table, streams)
+    }
+
+    /// The same over rows of each generation, older ones first: all rows of the keys that they have, in order.
+    pub fn over(table: &'static Table, streams: Vec<BatchStream>) -> Result<Self> {
+        let source = |batches| Source { batches, block: None, row: 0, slot: None };
+        let mut scan = Self { table, sources: streams.into_iter().map(source).collect(), order: Vec::new() };
+        for index in 0..scan.sources.len() {
+            scan.settle(index)?;
+        }
+        Ok(scan)
+    }
+
+    /// Moves a source on to a block that has a row left, and puts it in its place.
+    fn settle(&mut self, index: usize) -> Result<()> {
+        let source = &mut self.sources[index];
+        while source.block.as_ref().is_none_or(|block| source.row >= block.batch.num_rows()) {
+            (source.row, source.slot) = (0, None);
+            source.block = match source.batches.next().transpose()? {
+                Some(batch) => Some(Arc::new(Block::of(self.table, batch)?)),
+                None => return Ok(()),
+            };
+        }
+        let after = |other: &usize| self.compare(*other, index) == Ordering::Greater;
+        let at = self.order.iter().rposition(after).map_or(0, |at| at + 1);
+        self.order.insert(at, index);
+        Ok(())
+    }
+
+    /// Key, recorded_from, newest generation first.
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        let (x, y) = (&self.sources[a], &self.sources[b]);
+        let (Some(p), Some(q)) = (&x.block, &y.block) else { return Ordering::Equal };
+        let key = p.keys.row(x.row).cmp(&q.keys.row(y.row));
+        key.then_with(|| p.from.value(x.row).cmp(&q.from.value(y.row))).then(Reverse(a).cmp(&Reverse(b)))
+    }
+
+    /// Whole keys, some thousand rows, not yet resolved.
+    fn gather(&mut self) -> Result<(Vec<Arc<Block>>, Vec<Place>)> {
+        let (mut blocks, mut places): (Vec<Arc<Block>>, Vec<Place>) = (Vec::new(), Vec::new());
+        self.sources.iter_mut().for_each(|source| source.slot = None);
+        while let Some(index) = self.order.last().copied() {
+            let source = &mut self.sources[index];
+            let (Some(block), row) = (&source.block, source.row) else { break };
+            let same = |last: &Place| blocks[last.slot].keys.row(last.row) == block.keys.row(row);
+            let key = match places.last() {
+                Some(last) if same(last) => last.key,
+                Some(_) if places.len() >= BATCH => break,
+                last => last.map_or(0, |last| last.key + 1),
+            };
+            let slot = *source.slot.get_or_insert_with(|| {
+                blocks.push(Arc::clone(block));
+                blocks.len() - 1
+            });
+            let to = (!block.to.is_null(row)).then(|| Moment(block.to.value(row)));
+            places.push(Place { key, slot, row, from: Moment(block.from.value(row)), to });
+            source.row += 1;
+            self.order.pop();
+            self.settle(index)?;
+        }
+        Ok((blocks, places))
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let (blocks, mut places) = self.gather()?;
+            if places.is_empty() {
+                return Ok(None);
+            }
+            resolve(&mut places);
+            if !places.is_empty() {
+                return Ok(Some(rows_at(&blocks, &places)?));
+            }
+        }
+    }
+}
+
+/// The rows at these places, with the ends that they resolved to.
+fn rows_at(blocks: &[Arc<Block>], places: &[Place]) -> Result<RecordBatch> {
+    let first = &places[0];
+    let row_of = |place: usize| first.row + place;
+    let together = places.iter().enumerate().all(|(i, place)| place.slot == first.slot && place.row == row_of(i));
+    let batch = if together {
+        blocks[first.slot].batch.slice(first.row, places.len())
+    } else {
+        let batches: Vec<&RecordBatch> = blocks.iter().map(|block| &block.batch).collect();
+        let indices: Vec<(usize, usize)> = places.iter().map(|place| (place.slot, place.row)).collect();
+        interleave_record_batch(&batches, &indices)?
+    };
+    let ends: TimestampMillisecondArray = places.iter().map(|place| place.to.map(|to| to.0)).collect();
+    let schema = batch.schema();
+    let at = schema.index_of(TO)?;
+    let column = |(i, array): (usize, &ArrayRef)| if i == at { Arc::new(ends.clone()) } else { Arc::clone(array) };
+    Ok(RecordBatch::try_new(schema.clone(), batch.columns().iter().enumerate().map(column).collect())?)
+}
+
+impl Iterator for HistoryScan {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
     }
 }
 
 /// What a night must write for one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NightWrite {
-    /// The known row of that index again, with this end (milliseconds; `None` = open).
-    Again(usize, Option<i64>),
+    /// The known row of that index again, with this end (`None` = open).
+    Again(usize, Option<Moment>),
     /// The last state, from the night on.
     New,
-}
-
-/// The row that held before a night, among the recorded times of a key's resolved rows.
-pub fn before_night(spans: &[(i64, Option<i64>)], now: i64) -> Option<usize> {
-    spans.iter().position(|(from, to)| *from < now && to.is_none_or(|to| to >= now))
 }
 
 /// The writes that make a key's history a function of the state before the night and the last state of the night alone,
@@ -178,8 +254,8 @@ pub fn before_night(spans: &[(i64, Option<i64>)], now: i64) -> Option<usize> {
 ///
 /// `spans` are the recorded times of the key's resolved rows; `last` tells of each row whether it says the same as the
 /// state to hold from `now` on (`None` = the key is gone).
-pub fn night_writes(spans: &[(i64, Option<i64>)], last: Option<impl Fn(usize) -> bool>, now: i64) -> Vec<NightWrite> {
-    let before = before_night(spans, now);
+pub fn night_writes(spans: &[Span], last: Option<impl Fn(usize) -> bool>, now: Moment) -> Vec<NightWrite> {
+    let before = spans.iter().position(|span| known_before(*span, now));
     let tonight = spans.iter().position(|(from, _)| *from == now);
     let end_of = |index: usize| spans[index].1;
     let take_back = tonight.map(|index| NightWrite::Again(index, Some(now)));
@@ -198,32 +274,20 @@ pub fn night_writes(spans: &[(i64, Option<i64>)], last: Option<impl Fn(usize) ->
     }
 }
 
-/// [`night_writes`] on whole rows: `rows` are the key's resolved rows, `last` the state to hold from `at` on, with any
+/// [`night_writes`] on whole rows: `rows` are the key's resolved rows, `last` the state to hold from `now` on, with any
 /// recorded times; `same` compares two rows without recorded times and source.
-pub fn night_rows(
-    columns: &Columns,
-    rows: &[Row],
-    last: Option<Row>,
-    at: NaiveDateTime,
-    same: &dyn Fn(&[Cell], &[Cell]) -> bool,
-) -> Vec<Row> {
-    let millis = |cell: &Cell| match cell {
-        Cell::Timestamp(at) => Some(*at),
-        _ => None,
-    };
-    let spans: Vec<(i64, Option<i64>)> =
-        rows.iter().map(|r| (millis(&r[columns.from]).unwrap_or(i64::MIN), millis(&r[columns.to]))).collect();
+pub fn night_rows<R: Recorded>(rows: &[R], last: Option<R>, now: Moment, same: &dyn Fn(&R, &R) -> bool) -> Vec<R> {
+    let spans: Vec<Span> = rows.iter().map(R::span).collect();
     let is_last = |index: usize| last.as_ref().is_some_and(|last| same(&rows[index], last));
-    let writes = night_writes(&spans, last.as_ref().map(|_| &is_last), to_millis(at));
+    let writes = night_writes(&spans, last.as_ref().map(|_| &is_last), now);
     let write = |write: NightWrite| match write {
         NightWrite::Again(index, to) => {
             let mut row = rows[index].clone();
-            row[columns.to] = to.map_or(Cell::Null, Cell::Timestamp);
+            row.set_span(spans[index].0, to);
             Some(row)
         }
         NightWrite::New => last.clone().map(|mut row| {
-            row[columns.from] = Cell::timestamp(at);
-            row[columns.to] = Cell::Null;
+            row.set_span(now, None);
             row
         }),
     };

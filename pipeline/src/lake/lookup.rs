@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use arrow::array::{Array, StringArray};
+use arrow::array::{Array, RecordBatch, StringArray};
 use rayon::prelude::*;
-use shikaku_schemas::tables::Table;
+use shikaku_schemas::tables::{self, Table};
 
-use super::history::HistoryScan;
-use super::read::{Group, Prune, Reader, named};
-use super::row::{CellRef, Row, from_batch};
+use super::history::{BatchStream, HistoryScan};
+use super::read::{Group, Prune, Reader, Wanted};
+use super::schema::named;
+use super::typed::Recorded;
 use crate::error::Result;
 
 /// Most values for which Bloom filters are asked.
@@ -18,28 +19,33 @@ const FEW: usize = 64;
 
 /// Resolved rows, in key order, of all keys whose `column` has one of the `wanted` values (ascending). `column` must be part
 /// of the key, so that a key is found whole or not at all.
-pub fn rows_with(reader: &Reader, table: &'static Table, column: &str, wanted: &[&str]) -> Result<Vec<Row>> {
+pub fn rows_with<R: Recorded>(reader: &Reader, column: &str, wanted: &[&str]) -> Result<Vec<R>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
+    let table = tables::of(R::TABLE);
     let groups = reader.groups(table, Some(&Prune { column, wanted }))?;
-    let found: Vec<(usize, Vec<Row>)> = groups
+    let found: Vec<(usize, Vec<RecordBatch>)> = groups
         .par_iter()
         .map(|group| Ok((group.rank, rows_of(group, table, column, wanted)?)))
         .collect::<Result<_>>()?;
-    let mut streams: Vec<Box<dyn Iterator<Item = Result<Row>>>> = Vec::new();
+    let mut streams: Vec<BatchStream> = Vec::new();
     let mut ranks = found.into_iter().peekable();
-    while let Some((rank, mut rows)) = ranks.next() {
+    while let Some((rank, mut batches)) = ranks.next() {
         while let Some((_, more)) = ranks.next_if(|(next, _)| *next == rank) {
-            rows.extend(more);
+            batches.extend(more);
         }
-        streams.push(Box::new(rows.into_iter().map(Ok)));
+        streams.push(Box::new(batches.into_iter().map(Ok)));
     }
-    HistoryScan::over(table, streams)?.collect()
+    let mut rows = Vec::new();
+    for batch in HistoryScan::over(table, streams)? {
+        rows.append(&mut R::read(&batch?)?);
+    }
+    Ok(rows)
 }
 
 /// Of rows in ascending order, those that are `Equal`; the ones before them are passed over.
-pub fn next_equal(rows: &mut Peekable<IntoIter<Row>>, order: impl Fn(&Row) -> Ordering) -> Vec<Row> {
+pub fn next_equal<R>(rows: &mut Peekable<IntoIter<R>>, order: impl Fn(&R) -> Ordering) -> Vec<R> {
     while rows.next_if(|row| order(row) == Ordering::Less).is_some() {}
     let mut equal = Vec::new();
     while let Some(row) = rows.next_if(|row| order(row) == Ordering::Equal) {
@@ -48,18 +54,15 @@ pub fn next_equal(rows: &mut Peekable<IntoIter<Row>>, order: impl Fn(&Row) -> Or
     equal
 }
 
-fn rows_of(group: &Group, table: &Table, column: &str, wanted: &[&str]) -> Result<Vec<Row>> {
-    if wanted.len() <= FEW && !group.may_hold(table, column, wanted.iter().map(|value| CellRef::Text(value)))? {
+fn rows_of(group: &Group, table: &Table, column: &str, wanted: &[&str]) -> Result<Vec<RecordBatch>> {
+    if wanted.len() <= FEW && !group.may_hold(table, column, wanted.iter().map(|value| Wanted::Text(value)))? {
         return Ok(Vec::new());
     }
     let places = places(group, column, wanted)?;
-    let mut rows = Vec::with_capacity(places.len());
-    if !places.is_empty() {
-        for batch in group.read(None, Some(&places))? {
-            rows.extend(from_batch(&batch?)?);
-        }
+    if places.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(rows)
+    group.read(None, Some(&places))?.map(|batch| Ok(batch?)).collect()
 }
 
 /// Places of the wanted values. Rows ascend by the column but where a column before it in the key changes.

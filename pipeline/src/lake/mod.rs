@@ -1,19 +1,27 @@
 //! The lake: hive-style folders of immutable Parquet parts. A folder appears whole by rename and never changes.
 //!
-//! `row` types cells and converts rows to Arrow by the declared table schemas, `write` and `read` are the only places that
-//! open Parquet files (and so the only ones that know of encryption), `history` merges a base with its deltas.
+//! Rows go in batches of columns. `tables` types them, generated from the declarations (`typed`); `columns` gathers rows,
+//! `order` sorts them, `content` digests them; `write` and `read` are the only places that open Parquet files (and so the only
+//! ones that know of encryption); `history` merges a base with its deltas.
 
 pub mod checked;
 pub mod columns;
+pub mod content;
 pub mod history;
 pub mod lookup;
+pub mod order;
 pub mod read;
-pub mod row;
+pub mod schema;
+pub mod show;
+pub mod tables;
+pub mod typed;
 pub mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What goes from stage to stage.
+pub use arrow::array::RecordBatch;
 use shikaku_schemas::tables::{Layering, Table};
 
 use crate::error::{Error, Result};

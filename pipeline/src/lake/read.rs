@@ -12,10 +12,11 @@ use parquet::arrow::arrow_reader::{
 use parquet::encryption::decrypt::{FileDecryptionProperties, KeyRetriever};
 use parquet::errors::ParquetError;
 use rayon::prelude::*;
-use shikaku_schemas::tables::Table;
+use shikaku_schemas::tables::{self, Table};
 
 use super::checked::{CheckedPart, Checks, Source};
-use super::row::{CellRef, Row, arrow_schema, from_batch};
+use super::schema::{arrow_schema, named};
+use super::typed::Owned;
 use super::{Generation, PartRef, Snapshot};
 use crate::error::{At, Error, Result};
 use crate::keys::Keys;
@@ -54,29 +55,57 @@ impl Reader {
         Self { snapshot, keys, checks, closed: false }
     }
 
-    /// All rows of a generation, in order.
-    pub fn rows(&self, table: &'static Table, generation: &Generation, prune: Option<&Prune<'_>>) -> Result<Rows> {
+    /// All rows of a generation, in order; of all columns or of these.
+    pub fn batches(
+        &self,
+        table: &'static Table,
+        generation: &Generation,
+        columns: Option<&[&str]>,
+        prune: Option<&Prune<'_>>,
+    ) -> Result<Batches> {
         let mut parts = self.snapshot.parts(generation)?.to_vec();
         parts.reverse();
         let mut open = Vec::new();
         if let Some(prune) = prune {
             // Pruned reads open every part at once to know what they skip; parts are few.
             for part in &parts {
-                open.push(self.open(table, part, Some(prune))?);
+                open.push(self.open(table, part, columns, Some(prune))?);
             }
             parts.clear();
         }
-        Ok(Rows { table, reader: self.clone(), parts, open, buffer: Vec::new().into_iter() })
+        let columns = columns.map(|some| some.iter().map(|name| (*name).to_owned()).collect());
+        Ok(Batches { table, reader: self.clone(), columns, parts, open })
     }
 
-    /// All rows that make up the table's current state, unresolved (tables without history).
-    pub fn current(&self, table: &'static Table) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
+    /// The rows that make up a table's current state, unresolved, generation by generation.
+    pub fn current(&self, table: &'static Table) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
         for generation in self.snapshot.current(table) {
-            for row in self.rows(table, generation, None)? {
-                rows.push(row?);
+            for batch in self.batches(table, generation, None, None)? {
+                batches.push(batch?);
             }
         }
+        Ok(batches)
+    }
+
+    /// The same row by row, for tables without history.
+    pub fn each<R: Owned>(&self, take: &mut dyn FnMut(R) -> Result<()>) -> Result<()> {
+        let table = tables::of(R::TABLE);
+        for generation in self.snapshot.current(table) {
+            for batch in self.batches(table, generation, None, None)? {
+                R::read(&batch?)?.into_iter().try_for_each(&mut *take)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All of them, of a small table.
+    pub fn all<R: Owned>(&self) -> Result<Vec<R>> {
+        let mut rows = Vec::new();
+        self.each(&mut |row| {
+            rows.push(row);
+            Ok(())
+        })?;
         Ok(rows)
     }
 
@@ -104,7 +133,7 @@ impl Reader {
     }
 
     /// Keys of all rows, of whatever generation, that have a value in a column: (保険者コード, 被保険者枝番), sorted.
-    pub fn keys_with(&self, table: &'static Table, column: &str, value: CellRef<'_>) -> Result<Vec<(String, String)>> {
+    pub fn keys_with(&self, table: &'static Table, column: &str, value: Wanted<'_>) -> Result<Vec<(String, String)>> {
         let found: Vec<Vec<(String, String)>> =
             self.groups(table, None)?
                 .par_iter()
@@ -166,7 +195,13 @@ impl Reader {
         Ok((metadata, source))
     }
 
-    fn open(&self, table: &Table, part: &PartRef, prune: Option<&Prune<'_>>) -> Result<ParquetRecordBatchReader> {
+    fn open(
+        &self,
+        table: &Table,
+        part: &PartRef,
+        columns: Option<&[&str]>,
+        prune: Option<&Prune<'_>>,
+    ) -> Result<ParquetRecordBatchReader> {
         let path = self.path(part);
         let (metadata, file) = self.metadata(table, part)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
@@ -179,8 +214,29 @@ impl Reader {
             Some(groups) => builder.with_row_groups(groups),
             None => builder,
         };
-        builder.build().at(&path)
+        only(builder, columns).build().at(&path)
     }
+}
+
+/// Reads these columns alone, in the table's order.
+fn only(
+    builder: ParquetRecordBatchReaderBuilder<Source>,
+    columns: Option<&[&str]>,
+) -> ParquetRecordBatchReaderBuilder<Source> {
+    match columns {
+        None => builder,
+        Some(columns) => {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            builder.with_projection(mask)
+        }
+    }
+}
+
+/// A value that is looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'a> {
+    Text(&'a str),
+    Int(i64),
 }
 
 /// One row group of a part: what is read at once, and alone.
@@ -199,13 +255,10 @@ impl Group {
     pub fn read(&self, columns: Option<&[&str]>, places: Option<&[usize]>) -> Result<ParquetRecordBatchReader> {
         let path = self.reader.path(&self.part);
         let CheckedPart { source: file, .. } = self.reader.part(&self.part)?;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_batch_size(BATCH)
             .with_row_groups(vec![self.index]);
-        if let Some(columns) = columns {
-            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-            builder = builder.with_projection(mask);
-        }
+        let mut builder = only(builder, columns);
         if let Some(places) = places {
             let rows = builder.metadata().row_group(self.index).num_rows();
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
@@ -222,7 +275,7 @@ impl Group {
         &self,
         table: &Table,
         column: &str,
-        values: impl IntoIterator<Item = CellRef<'v>>,
+        values: impl IntoIterator<Item = Wanted<'v>>,
     ) -> Result<bool> {
         let CheckedPart { source: file, .. } =
             self.reader.checks.open_whole(self.reader.snapshot.root(), &self.part)?;
@@ -231,9 +284,8 @@ impl Group {
             return Ok(true);
         };
         Ok(values.into_iter().any(|value| match value {
-            CellRef::Text(text) => filter.check(&text),
-            CellRef::Int(n) => filter.check(&n),
-            _ => true,
+            Wanted::Text(text) => filter.check(&text),
+            Wanted::Int(n) => filter.check(&n),
         }))
     }
 
@@ -252,7 +304,7 @@ impl Group {
         (least == greatest && nulls.value(0) == 0).then_some(least)
     }
 
-    fn keys_with(&self, column: &str, value: CellRef<'_>) -> Result<Vec<(String, String)>> {
+    fn keys_with(&self, column: &str, value: Wanted<'_>) -> Result<Vec<(String, String)>> {
         let mut keys = Vec::new();
         for batch in self.read(Some(&["insurer_code", "member_no", column]), None)? {
             let batch = batch?;
@@ -260,25 +312,18 @@ impl Group {
             let members: &StringArray = named(&batch, "member_no")?;
             let mut keep = |row: usize| keys.push((codes.value(row).to_owned(), members.value(row).to_owned()));
             match value {
-                CellRef::Text(text) => {
+                Wanted::Text(text) => {
                     let own: &StringArray = named(&batch, column)?;
                     (0..own.len()).filter(|i| !own.is_null(*i) && own.value(*i) == text).for_each(&mut keep);
                 }
-                CellRef::Int(n) => {
+                Wanted::Int(n) => {
                     let own: &Int64Array = named(&batch, column)?;
                     (0..own.len()).filter(|i| !own.is_null(*i) && own.value(*i) == n).for_each(&mut keep);
                 }
-                _ => return Err(Error::failed(format!("column {column} cannot be looked up by such a value"))),
             }
         }
         Ok(keys)
     }
-}
-
-/// A column of a batch by its name.
-pub fn named<'b, T: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Result<&'b T> {
-    let found = batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<T>());
-    found.ok_or_else(|| Error::integrity(format!("column {name} is missing or has another type")))
 }
 
 fn wanted_groups(
@@ -304,50 +349,37 @@ fn wanted_groups(
 }
 
 /// Rows of one generation, read part by part.
-pub struct Rows {
+pub struct Batches {
     table: &'static Table,
     reader: Reader,
+    columns: Option<Vec<String>>,
     /// Still unopened, last first.
     parts: Vec<PartRef>,
     /// Opened, last first.
     open: Vec<ParquetRecordBatchReader>,
-    buffer: std::vec::IntoIter<Row>,
 }
 
-impl Rows {
-    fn fill(&mut self) -> Result<bool> {
+impl Batches {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(reader) = self.open.last_mut() {
                 match reader.next() {
-                    Some(batch) => {
-                        self.buffer = from_batch(&batch?)?.into_iter();
-                        return Ok(true);
-                    }
-                    None => {
-                        self.open.pop();
-                        continue;
-                    }
+                    Some(batch) => return Ok(Some(batch?)),
+                    None => drop(self.open.pop()),
                 }
+                continue;
             }
-            let Some(part) = self.parts.pop() else { return Ok(false) };
-            self.open.push(self.reader.open(self.table, &part, None)?);
+            let Some(part) = self.parts.pop() else { return Ok(None) };
+            let columns: Option<Vec<&str>> = self.columns.as_ref().map(|c| c.iter().map(String::as_str).collect());
+            self.open.push(self.reader.open(self.table, &part, columns.as_deref(), None)?);
         }
     }
 }
 
-impl Iterator for Rows {
-    type Item = Result<Row>;
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(row) = self.buffer.next() {
-                return Some(Ok(row));
-            }
-            match self.fill() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        self.next_batch().transpose()
     }
 }

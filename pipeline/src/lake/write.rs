@@ -16,7 +16,9 @@ use shikaku_schemas::tables::Table;
 
 use super::checked::footer_digest;
 use super::columns::Columns;
-use super::row::{Cell, CellRef, ContentDigest, arrow_schema};
+use super::content::ContentDigest;
+use super::schema::arrow_schema;
+use super::typed::Record;
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::keys::{Entropy, Keys};
@@ -28,6 +30,8 @@ const ROW_GROUP: usize = 1 << 20;
 const PART_ROWS: usize = 4 * ROW_GROUP;
 /// Rows turned into one Arrow batch; bounds what the writer holds in row form.
 const BATCH: usize = 1 << 14;
+/// Rows from which on a table is encoded on a thread of its own.
+const AT_ONCE: i64 = 1 << 14;
 /// Level 3 would make parts some percent smaller and take twice the time.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -160,36 +164,42 @@ impl<'a> TableWriter<'a> {
         Ok(Self { table, dir, sealing, columns, encoder, begun: 0, in_part: PART_ROWS, digest, rows: 0 })
     }
 
-    pub fn push(&mut self, row: &[Cell]) -> Result<()> {
-        self.push_cells(row.iter().map(Cell::as_ref))
+    /// Adds a row; rows come in the order of [`super::order`].
+    pub fn push<R: Record>(&mut self, row: &R) -> Result<()> {
+        self.columns.push(row)?;
+        if self.columns.rows() < BATCH { Ok(()) } else { self.flush() }
     }
 
-    /// A row cell by cell, in the order of the table's columns.
-    pub fn push_cells<'c>(&mut self, cells: impl Iterator<Item = CellRef<'c>>) -> Result<()> {
-        let digest = &mut self.digest;
-        self.columns.push(cells.inspect(|cell| digest.cell(*cell)))?;
-        self.rows += 1;
-        if self.columns.rows() < BATCH {
-            return Ok(());
-        }
-        if let Some(Encoder::Here(parts)) = self.encoder.take_if(|e| matches!(e, Encoder::Here(_))) {
-            self.encoder = Some(Encoder::There(Background::start(parts)?));
-        }
-        self.flush()
+    /// Adds rows of a batch of the whole table.
+    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.flush()?;
+        self.send(batch)
     }
 
     fn flush(&mut self) -> Result<()> {
-        let count = self.columns.rows();
-        if count == 0 && self.begun > 0 {
+        if self.columns.rows() == 0 {
             return Ok(());
         }
         let batch = self.columns.batch()?;
+        self.send(batch)
+    }
+
+    fn send(&mut self, batch: RecordBatch) -> Result<()> {
+        let count = batch.num_rows();
+        self.digest.add(&batch)?;
+        self.rows += i64::try_from(count).map_err(|_| Error::failed("a table has too many rows"))?;
         if self.in_part >= PART_ROWS {
             let (writer, path) = self.new_part()?;
             self.work(Work::Start(Box::new(writer), path))?;
             self.in_part = 0;
         }
         self.in_part += count;
+        // A small table is not worth a thread.
+        if self.rows >= AT_ONCE
+            && let Some(Encoder::Here(parts)) = self.encoder.take_if(|e| matches!(e, Encoder::Here(_)))
+        {
+            self.encoder = Some(Encoder::There(Background::start(parts)?));
+        }
         self.work(Work::Rows(batch))
     }
 
@@ -211,6 +221,10 @@ impl<'a> TableWriter<'a> {
     /// Ends the folder: parts with their digests, row count, content digest. A folder without rows has one empty part.
     pub fn finish(mut self) -> Result<Finished> {
         self.flush()?;
+        if self.begun == 0 {
+            let empty = self.columns.batch()?;
+            self.send(empty)?;
+        }
         let mut written = match self.encoder.take() {
             Some(Encoder::Here(parts)) => parts,
             Some(Encoder::There(background)) => background.join()?,
@@ -228,26 +242,19 @@ impl<'a> TableWriter<'a> {
     }
 }
 
-/// What takes a row.
-pub type RowSink<'a> = dyn FnMut(&[Cell]) -> Result<()> + 'a;
-
-/// One plain file of a table's rows, for export. `rows` is given what takes a row. Returns their number.
+/// One plain file of a table's rows, for export. Returns their number.
 pub fn plain_file(
     table: &'static Table,
     file: File,
     path: &Path,
-    rows: &mut dyn FnMut(&mut RowSink<'_>) -> Result<()>,
+    batches: &mut dyn Iterator<Item = Result<RecordBatch>>,
 ) -> Result<i64> {
     let mut writer = ArrowWriter::try_new(file, arrow_schema(table), Some(properties(table, None)?)).at(path)?;
-    let mut columns = Columns::new(table);
     let mut count = 0;
-    rows(&mut |row| {
-        columns.push(row.iter().map(Cell::as_ref))?;
-        count += 1;
-        if columns.rows() < BATCH { Ok(()) } else { writer.write(&columns.batch()?).at(path) }
-    })?;
-    if columns.rows() > 0 {
-        writer.write(&columns.batch()?).at(path)?;
+    for batch in batches {
+        let batch = batch?;
+        count += i64::try_from(batch.num_rows()).map_err(|_| Error::failed("a table has too many rows"))?;
+        writer.write(&batch).at(path)?;
     }
     writer.finish().at(path)?;
     writer.inner().sync_all().at(path)?;

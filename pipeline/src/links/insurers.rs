@@ -2,32 +2,39 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use chrono::NaiveDate;
 use rayon::prelude::*;
 use shikaku_schemas::tables;
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::lake::history::{Narrow, resolve_narrow};
-use crate::lake::read::{Group, Reader, named};
+use crate::lake::history::{self, resolve};
+use crate::lake::read::{Group, Reader};
+use crate::lake::tables::coverage as table;
 use crate::masters::Masters;
 use crate::reroute::index::end_of_cover;
-use crate::time::from_days;
+use crate::time::{Moment, from_days};
 
 /// Columns that decide; the rest of a coverage is not read.
 const COLUMNS: [&str; 9] = [
-    "insurer_code",
-    "member_no",
-    "coverage_seq",
-    "link_no",
-    "insurer_no",
-    "acquired_on",
-    "lost_on",
-    "recorded_from",
-    "recorded_to",
+    table::INSURER_CODE.name,
+    table::MEMBER_NO.name,
+    table::COVERAGE_SEQ.name,
+    table::LINK_NO.name,
+    table::INSURER_NO.name,
+    table::ACQUIRED_ON.name,
+    table::LOST_ON.name,
+    table::RECORDED_FROM.name,
+    table::RECORDED_TO.name,
 ];
-const KEY: [&str; 5] = ["insurer_code", "member_no", "coverage_seq", "recorded_from", "recorded_to"];
+const KEY: [&str; 5] = [
+    table::INSURER_CODE.name,
+    table::MEMBER_NO.name,
+    table::COVERAGE_SEQ.name,
+    table::RECORDED_FROM.name,
+    table::RECORDED_TO.name,
+];
 
 /// Key of a coverage.
 type Key = (String, String, i64);
@@ -36,8 +43,8 @@ type Key = (String, String, i64);
 #[derive(Clone)]
 struct Stored {
     key: Key,
-    from: i64,
-    to: Option<i64>,
+    from: Moment,
+    to: Option<Moment>,
     rank: usize,
     /// `None` in rows that only show what became of a key.
     cover: Option<Cover>,
@@ -99,16 +106,16 @@ impl Insurers {
     }
 }
 
-impl Narrow for Stored {
+impl history::Stored for Stored {
     fn same_key(&self, other: &Self) -> bool {
         self.key == other.key
     }
 
-    fn from(&self) -> i64 {
+    fn from(&self) -> Moment {
         self.from
     }
 
-    fn to(&mut self) -> &mut Option<i64> {
+    fn to(&mut self) -> &mut Option<Moment> {
         &mut self.to
     }
 }
@@ -120,7 +127,7 @@ fn current(mut rows: Vec<Stored>) -> Vec<Stored> {
         let order = |s: &Stored| (s.from, std::cmp::Reverse(s.rank), s.cover.is_none());
         a.key.cmp(&b.key).then_with(|| order(a).cmp(&order(b)))
     });
-    resolve_narrow(&mut rows);
+    resolve(&mut rows);
     rows.retain(|row| row.to.is_none());
     rows
 }
@@ -128,9 +135,9 @@ fn current(mut rows: Vec<Stored>) -> Vec<Stored> {
 /// Rows of wanted persons: their places by one narrow column, then what decides.
 fn rows_of(group: &Group, persons: &HashSet<i64>) -> Result<Vec<Stored>> {
     let (mut places, mut offset) = (Vec::new(), 0);
-    for batch in group.read(Some(&["link_no"]), None)? {
+    for batch in group.read(Some(&[table::LINK_NO.name]), None)? {
         let batch = batch?;
-        let links: &Int64Array = named(&batch, "link_no")?;
+        let links = table::LINK_NO.of(&batch)?;
         places.extend((0..links.len()).filter(|row| persons.contains(&links.value(*row))).map(|row| offset + row));
         offset += links.len();
     }
@@ -141,10 +148,8 @@ fn rows_of(group: &Group, persons: &HashSet<i64>) -> Result<Vec<Stored>> {
     for batch in group.read(Some(&COLUMNS), Some(&places))? {
         let batch = batch?;
         let keys = Keys::of(&batch)?;
-        let links: &Int64Array = named(&batch, "link_no")?;
-        let numbers: &StringArray = named(&batch, "insurer_no")?;
-        let acquired: &Date32Array = named(&batch, "acquired_on")?;
-        let lost: &Date32Array = named(&batch, "lost_on")?;
+        let (links, numbers) = (table::LINK_NO.of(&batch)?, table::INSURER_NO.of(&batch)?);
+        let (acquired, lost) = (table::ACQUIRED_ON.of(&batch)?, table::LOST_ON.of(&batch)?);
         for row in 0..batch.num_rows() {
             let cover = Cover {
                 link_no: links.value(row),
@@ -181,17 +186,17 @@ struct Keys<'b> {
 impl<'b> Keys<'b> {
     fn of(batch: &'b RecordBatch) -> Result<Self> {
         Ok(Self {
-            codes: named(batch, "insurer_code")?,
-            members: named(batch, "member_no")?,
-            seqs: named(batch, "coverage_seq")?,
-            from: named(batch, "recorded_from")?,
-            to: named(batch, "recorded_to")?,
+            codes: table::INSURER_CODE.of(batch)?,
+            members: table::MEMBER_NO.of(batch)?,
+            seqs: table::COVERAGE_SEQ.of(batch)?,
+            from: table::RECORDED_FROM.of(batch)?,
+            to: table::RECORDED_TO.of(batch)?,
         })
     }
 
     fn stored(&self, row: usize, rank: usize) -> Stored {
         let key = (self.codes.value(row).to_owned(), self.members.value(row).to_owned(), self.seqs.value(row));
-        let to = (!self.to.is_null(row)).then(|| self.to.value(row));
-        Stored { key, from: self.from.value(row), to, rank, cover: None }
+        let to = (!self.to.is_null(row)).then(|| Moment(self.to.value(row)));
+        Stored { key, from: Moment(self.from.value(row)), to, rank, cover: None }
     }
 }

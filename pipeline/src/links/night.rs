@@ -9,11 +9,11 @@ use shikaku_schemas::tables::{self, Table};
 use super::insurers::Insurers;
 use super::resolve::{LinkState, Links, Made, Source, Verdict, claim};
 use crate::error::{Error, Result};
-use crate::lake::history::{Columns, night_rows};
+use crate::lake::history::night_rows;
 use crate::lake::layer;
 use crate::lake::lookup;
 use crate::lake::read::Reader;
-use crate::lake::row::{Cell, Row};
+use crate::lake::tables::{acquisition, serial_link};
 use crate::lake::write::TableWriter;
 use crate::masters::Masters;
 use crate::sort::{Sorted, Sorter};
@@ -79,7 +79,6 @@ pub struct Night<'s, 'n> {
     made: BTreeMap<&'n str, Vec<&'n Made>>,
     files: &'n [FileOf],
     table: &'static Table,
-    columns: Columns,
     written: Option<TableWriter<'s>>,
     acquired: Option<TableWriter<'s>>,
     partition: String,
@@ -87,7 +86,7 @@ pub struct Night<'s, 'n> {
 
 /// What becomes of one serial.
 struct Outcome {
-    rows: Vec<Row>,
+    rows: Vec<serial_link::Row<'static>>,
     made: Vec<Made>,
 }
 
@@ -101,12 +100,11 @@ impl<'s, 'n> Night<'s, 'n> {
     ) -> Self {
         let table = tables::of("serial_link");
         let partition = format!("on_date={}", stage.date);
-        let columns = Columns::of(table);
         let mut made: BTreeMap<&str, Vec<&Made>> = BTreeMap::new();
         for one in &links.made {
             made.entry(&one.serial).or_default().push(one);
         }
-        Self { reader, masters, links, made, files, table, columns, written: None, acquired: None, partition }
+        Self { reader, masters, links, made, files, table, written: None, acquired: None, partition }
     }
 
     /// Goes through everything. `told` is given the verdict of each claim, in any order.
@@ -161,9 +159,10 @@ impl<'s, 'n> Night<'s, 'n> {
         told: &mut dyn FnMut(&Claim, Verdict),
     ) -> Result<()> {
         let serials: Vec<&str> = claims.iter().map(|own| own[0].serial.as_str()).collect();
-        let mut known = lookup::rows_with(self.reader, self.table, "serial", &serials)?;
+        let mut known: Vec<serial_link::Row<'static>> =
+            lookup::rows_with(self.reader, serial_link::SERIAL.name, &serials)?;
         // Should there be several issuers, their serials stand side by side here.
-        known.sort_by(|a, b| a[1].cmp(&b[1]));
+        known.sort_by(|a, b| a.serial.cmp(&b.serial));
         let mut known = known.into_iter().peekable();
         let (mut claims, mut bound) = (claims.iter().peekable(), bound.iter().peekable());
         let mut outcomes = Vec::new();
@@ -176,7 +175,7 @@ impl<'s, 'n> Night<'s, 'n> {
             if single {
                 let Some(own) = claims.next() else { break };
                 let serial = own[0].serial.as_str();
-                let rows = lookup::next_equal(&mut known, |row| row[1].as_text().cmp(&Some(serial)));
+                let rows = lookup::next_equal(&mut known, |row| row.serial.as_ref().cmp(serial));
                 outcomes.push(self.single(stage, own, &rows, told));
             } else if let Some(serial) = bound.next() {
                 outcomes.push(self.chained(stage, serial));
@@ -200,11 +199,10 @@ impl<'s, 'n> Night<'s, 'n> {
         &self,
         stage: &Stage<'_>,
         claims: &[Claim],
-        rows: &[Row],
+        rows: &[serial_link::Row<'static>],
         told: &mut dyn FnMut(&Claim, Verdict),
     ) -> Outcome {
-        let open = rows.iter().find(|row| self.columns.is_open(row));
-        let mut holder = open.and_then(|row| row[2].as_int());
+        let mut holder = rows.iter().find(|row| row.recorded_to.is_none()).map(|row| row.link_no);
         let (mut state, mut made) = (None, Vec::new());
         for own in claims {
             let verdict = claim(holder, own.link_no);
@@ -243,10 +241,19 @@ impl<'s, 'n> Night<'s, 'n> {
         Outcome { rows, made }
     }
 
-    fn rows(&self, stage: &Stage<'_>, serial: &str, known: &[Row], state: &LinkState) -> Vec<Row> {
-        let same = |a: &[Cell], b: &[Cell]| a[..4] == b[..4];
+    fn rows(
+        &self,
+        stage: &Stage<'_>,
+        serial: &str,
+        known: &[serial_link::Row<'static>],
+        state: &LinkState,
+    ) -> Vec<serial_link::Row<'static>> {
+        let same = |a: &serial_link::Row<'_>, b: &serial_link::Row<'_>| {
+            (&a.issuer_key_id, &a.serial, a.link_no, &a.superseded_by)
+                == (&b.issuer_key_id, &b.serial, b.link_no, &b.superseded_by)
+        };
         let last = state.to_row(&self.links.issuer, serial);
-        night_rows(&self.columns, known, Some(last), stage.recorded_at(), &same)
+        night_rows(known, Some(last), stage.recorded_at().into(), &same)
     }
 }
 
@@ -269,20 +276,17 @@ fn writer<'w, 's>(
 }
 
 /// A row of the acquisition log (取得記録ログ).
-fn acquisition(made: &Made, insurers: &Insurers) -> Row {
+fn acquisition<'r>(made: &'r Made, insurers: &'r Insurers) -> acquisition::Row<'r> {
     let created = made.source.created;
-    let (code, number) = match insurers.on(made.link_no, created.date()) {
-        Some((code, number)) => (Cell::text(code), Cell::text(number)),
-        None => (Cell::text(UNKNOWN_INSURER), Cell::Null),
-    };
-    vec![
-        Cell::timestamp(created),
-        Cell::text(made.kind),
-        Cell::text(&made.serial),
-        Cell::Int(made.link_no),
-        code,
-        number,
-        Cell::text(&made.source.file),
-        Cell::Int(made.source.record),
-    ]
+    let insurer = insurers.on(made.link_no, created.date());
+    acquisition::Row {
+        acquired_at: created.into(),
+        kind: made.kind.into(),
+        serial: made.serial.as_str().into(),
+        link_no: made.link_no,
+        insurer_code: insurer.map_or(UNKNOWN_INSURER, |(code, _)| code).into(),
+        insurer_no: insurer.map(|(_, number)| number.as_str().into()),
+        source_file: made.source.file.as_str().into(),
+        source_record: made.source.record,
+    }
 }

@@ -1,10 +1,12 @@
 //! The rules of links on plain maps, without files: who holds a serial, what waits, what conflicts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, NaiveDateTime};
 
-use crate::lake::row::{Cell, Row};
+use crate::lake::tables::{pending_link, request_map, serial_link};
+use crate::time::{Day, Moment};
 
 /// Where a record came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,17 +28,17 @@ pub struct LinkState {
 
 impl LinkState {
     /// A row of `serial_link`; recorded times are set by the history.
-    pub fn to_row(&self, issuer: &str, serial: &str) -> Row {
-        vec![
-            Cell::text(issuer),
-            Cell::text(serial),
-            Cell::Int(self.link_no),
-            self.superseded_by.clone().into(),
-            Cell::Timestamp(0),
-            Cell::Null,
-            Cell::text(&self.file),
-            Cell::Int(self.record),
-        ]
+    pub fn to_row(&self, issuer: &str, serial: &str) -> serial_link::Row<'static> {
+        serial_link::Row {
+            issuer_key_id: issuer.to_owned().into(),
+            serial: serial.to_owned().into(),
+            link_no: self.link_no,
+            superseded_by: self.superseded_by.clone().map(Cow::Owned),
+            recorded_from: Moment(0),
+            recorded_to: None,
+            source_file: self.file.clone().into(),
+            source_record: self.record,
+        }
     }
 }
 
@@ -76,39 +78,61 @@ impl Pending {
     }
 
     /// A stored row; one more night has come, so `tries` counts up once per night.
-    pub fn from_row(row: &[Cell], date: NaiveDate) -> Self {
-        let text = |i: usize| row[i].as_text().map(str::to_owned);
-        let first_seen = row[4].as_date();
-        let nights = first_seen.map_or(0, |first| date.signed_duration_since(first).num_days());
+    pub fn from_row(row: pending_link::Row<'_>, date: NaiveDate) -> Self {
+        let first_seen = row.first_seen.date();
         Self {
-            kind: if text(0).as_deref() == Some("LNKR") { "LNKR" } else { "LNKU" },
-            serial: text(1).unwrap_or_default(),
-            old_serial: text(2),
-            request_no: text(3),
-            first_seen,
+            kind: if row.kind == "LNKR" { "LNKR" } else { "LNKU" },
+            serial: row.serial.unwrap_or_default().into_owned(),
+            old_serial: row.old_serial.map(Cow::into_owned),
+            request_no: row.request_no.map(Cow::into_owned),
+            first_seen: Some(first_seen),
             // Nights since it came: a function of the date alone, so that a second run of a night changes nothing.
-            tries: nights.max(row[5].as_int().unwrap_or(0)),
-            source: Source {
-                file: text(8).unwrap_or_default(),
-                record: row[9].as_int().unwrap_or(0),
-                created: row[6].as_timestamp().unwrap_or_default(),
-            },
+            tries: date.signed_duration_since(first_seen).num_days().max(row.tries),
+            source: Source { file: row.source_file.into_owned(), record: row.source_record, created: row.created.at() },
         }
     }
 
-    pub fn to_row(&self, date: NaiveDate) -> Row {
-        vec![
-            Cell::text(self.kind),
-            Cell::text(&self.serial),
-            self.old_serial.clone().into(),
-            self.request_no.clone().into(),
-            Cell::date(self.first_seen.unwrap_or(date)),
-            Cell::Int(self.tries),
-            Cell::timestamp(self.source.created),
-            Cell::Null,
-            Cell::text(&self.source.file),
-            Cell::Int(self.source.record),
-        ]
+    pub fn to_row(&self, date: NaiveDate) -> pending_link::Row<'_> {
+        pending_link::Row {
+            kind: self.kind.into(),
+            serial: Some(self.serial.as_str().into()),
+            old_serial: self.old_serial.as_deref().map(Cow::Borrowed),
+            request_no: self.request_no.as_deref().map(Cow::Borrowed),
+            first_seen: self.first_seen.unwrap_or(date).into(),
+            tries: self.tries,
+            created: self.source.created.into(),
+            link_no: None,
+            source_file: self.source.file.as_str().into(),
+            source_record: self.source.record,
+        }
+    }
+}
+
+/// Whose 処理通番 it is, until a serial has used it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub link_no: i64,
+    /// Night of acceptance; none = this one.
+    pub first_seen: Option<NaiveDate>,
+    pub file: String,
+    pub record: i64,
+}
+
+impl Request {
+    /// 処理通番 and whose it is, of a stored row.
+    pub fn from_row(row: request_map::Row<'_>) -> (String, Self) {
+        let (first_seen, file) = (Some(row.first_seen.date()), row.source_file.into_owned());
+        (row.request_no.into_owned(), Self { link_no: row.link_no, first_seen, file, record: row.source_record })
+    }
+
+    pub fn to_row<'r>(&'r self, request_no: &'r str, date: NaiveDate) -> request_map::Row<'r> {
+        request_map::Row {
+            request_no: request_no.into(),
+            link_no: self.link_no,
+            first_seen: Day::from(self.first_seen.unwrap_or(date)),
+            source_file: self.file.as_str().into(),
+            source_record: self.record,
+        }
     }
 }
 
@@ -136,15 +160,15 @@ pub fn claim(holder: Option<i64>, link_no: i64) -> Verdict {
 }
 
 /// The links that a night's chains and what waits can touch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Links {
     pub issuer: String,
     pub states: BTreeMap<String, LinkState>,
     /// Stored rows by serial.
-    pub rows: BTreeMap<String, Vec<Row>>,
+    pub rows: BTreeMap<String, Vec<serial_link::Row<'static>>>,
     pub touched: BTreeSet<String>,
-    /// 処理通番 → row of `request_map`.
-    pub requests: BTreeMap<String, Row>,
+    /// By 処理通番.
+    pub requests: BTreeMap<String, Request>,
     pub pending: BTreeMap<PendingKey, Pending>,
     /// What waits for an old serial or a 処理通番, by that.
     waiting: BTreeMap<String, BTreeSet<PendingKey>>,
@@ -157,14 +181,14 @@ pub struct Links {
 
 impl Links {
     /// Adds a stored row of `serial_link`.
-    pub fn known(&mut self, row: Row) {
-        let serial = row[1].as_text().unwrap_or_default().to_owned();
-        if row[5] == Cell::Null {
+    pub fn known(&mut self, row: serial_link::Row<'static>) {
+        let serial = row.serial.clone().into_owned();
+        if row.recorded_to.is_none() {
             let state = LinkState {
-                link_no: row[2].as_int().unwrap_or(0),
-                superseded_by: row[3].as_text().map(str::to_owned),
-                file: row[6].as_text().unwrap_or_default().to_owned(),
-                record: row[7].as_int().unwrap_or(0),
+                link_no: row.link_no,
+                superseded_by: row.superseded_by.clone().map(Cow::into_owned),
+                file: row.source_file.clone().into_owned(),
+                record: row.source_record,
             };
             self.states.insert(serial.clone(), state);
         }
@@ -213,17 +237,11 @@ impl Links {
     /// 処理通番 → 紐付番号; kept until a serial has used it, then dropped (002: never beside personal data).
     pub fn request(&mut self, request_no: &str, link_no: i64, source: &Source) -> Verdict {
         match self.requests.get(request_no) {
-            Some(row) if row[1].as_int() == Some(link_no) => Verdict::Known,
+            Some(own) if own.link_no == link_no => Verdict::Known,
             Some(_) => Verdict::Conflict("300206"),
             None => {
-                let row = vec![
-                    Cell::text(request_no),
-                    Cell::Int(link_no),
-                    Cell::Null,
-                    Cell::text(&source.file),
-                    Cell::Int(source.record),
-                ];
-                self.requests.insert(request_no.to_owned(), row);
+                let own = Request { link_no, first_seen: None, file: source.file.clone(), record: source.record };
+                self.requests.insert(request_no.to_owned(), own);
                 Verdict::Done
             }
         }
@@ -243,7 +261,7 @@ impl Links {
         if self.pending.contains_key(&pending.key()) {
             return Verdict::Known;
         }
-        match self.requests.get(request_no).and_then(|row| row[1].as_int()) {
+        match self.requests.get(request_no).map(|own| own.link_no) {
             None => self.wait(pending),
             Some(link_no) => {
                 let verdict = self.person(serial, link_no, pending.source, "LNKR");

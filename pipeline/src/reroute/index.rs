@@ -1,18 +1,22 @@
 //! Coverages known at the cut-off, found by what a receipt says and by person.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use arrow::array::{BinaryArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use chrono::{NaiveDate, NaiveDateTime};
 use shikaku_schemas::tables;
 
 use crate::config::{Config, LossDay};
 use crate::error::Result;
-use crate::lake::history::{Columns, HistoryScan};
+use crate::lake::history::{HistoryScan, Span, known_before};
 use crate::lake::read::Reader;
-use crate::lake::row::Row;
+use crate::lake::tables::{coverage, member};
+use crate::lake::typed::{Bytes, Date, Kind as _, Text, Timestamp};
 use crate::masters::Masters;
 use crate::text::normal;
+use crate::time::Day;
 
 /// One coverage with what identifies its member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,55 +116,144 @@ impl CoverageIndex {
         claims: &BTreeSet<ClaimKey>,
         cutoff: NaiveDateTime,
     ) -> Result<Self> {
-        let coverage = tables::of("coverage");
-        let columns = Columns::of(coverage);
-        let at = |name: &str| coverage.at(name);
-        let text = |row: &Row, i: usize| row[i].as_text().unwrap_or_default().to_owned();
-        let (number, symbol_key, number_key) = (at("insurer_no"), at("symbol_key"), at("number_key"));
-        let mut persons = BTreeSet::new();
-        for row in HistoryScan::new(reader, coverage, None)? {
-            let row = row?;
-            let key = (text(&row, number), text(&row, symbol_key), text(&row, number_key));
-            if columns.known_before(&row, cutoff) && claims.contains(&key) {
-                persons.extend(row[at("link_no")].as_int());
+        let persons = persons(reader, claims, cutoff)?;
+        let mut coverages = Vec::new();
+        for batch in HistoryScan::new(reader, tables::of("coverage"), Some(&COLUMNS), None)? {
+            let batch = batch?;
+            let columns = Columns::of(&batch)?;
+            for row in 0..batch.num_rows() {
+                if persons.contains(&columns.link_no.value(row)) && known_before(columns.span(row), cutoff.into()) {
+                    let code = columns.insurer_code.value(row);
+                    coverages.push(columns.held(row, masters.loss_day(config, code)));
+                }
             }
         }
-        let mut rows = Vec::new();
-        for row in HistoryScan::new(reader, coverage, None)? {
-            let row = row?;
-            let wanted = row[at("link_no")].as_int().is_some_and(|l| persons.contains(&l));
-            if wanted && columns.known_before(&row, cutoff) {
-                rows.push(row);
+        let members = load_members(reader, &coverages, cutoff)?;
+        for held in &mut coverages {
+            if let Some(keys) = members.get(&(held.insurer_code.clone(), held.member_no.clone())) {
+                held.birth_date = keys.birth_date;
+                held.sex.clone_from(&keys.sex);
+                held.kana_key.clone_from(&keys.kana_key);
             }
         }
-        let members = load_members(reader, &rows, cutoff)?;
-        let held = rows.iter().map(|row| {
-            let key = (text(row, at("insurer_code")), text(row, at("member_no")));
-            let member = members.get(&key);
-            let acquired_on = row[at("acquired_on")].as_date().unwrap_or_default();
-            let lost_on = row[at("lost_on")].as_date();
-            Held {
-                coverage_seq: row[at("coverage_seq")].as_int().unwrap_or(0),
-                link_no: row[at("link_no")].as_int().unwrap_or(0),
-                insurer_no: text(row, number),
-                symbol_key: text(row, symbol_key),
-                number_key: text(row, number_key),
-                branch_no: row[at("branch_no")].as_text().map(str::to_owned),
-                acquired_on,
-                end: lost_on.map(|lost| end_of_cover(acquired_on, lost, masters.loss_day(config, &key.0))),
-                died: row[at("loss_reason")].as_text() == Some("02"),
-                card_returned_on: row[at("card_returned_on")].as_date(),
-                recorded_from: row[columns.from].as_timestamp().unwrap_or_default(),
-                birth_date: member.and_then(|m| m.birth_date),
-                sex: member.and_then(|m| m.sex.clone()),
-                kana_key: member.and_then(|m| m.kana_key.clone()),
-                symbol_raw: row[at("symbol_raw")].as_bytes().unwrap_or_default().to_vec(),
-                number_raw: row[at("number_raw")].as_bytes().unwrap_or_default().to_vec(),
-                insurer_code: key.0,
-                member_no: key.1,
+        Ok(Self::new(coverages))
+    }
+}
+
+/// Persons behind the claimed coverages.
+fn persons(reader: &Reader, claims: &BTreeSet<ClaimKey>, cutoff: NaiveDateTime) -> Result<HashSet<i64>> {
+    const COLUMNS: [&str; 4] =
+        [coverage::LINK_NO.name, coverage::INSURER_NO.name, coverage::SYMBOL_KEY.name, coverage::NUMBER_KEY.name];
+    let mut persons = HashSet::new();
+    for batch in HistoryScan::new(reader, tables::of("coverage"), Some(&COLUMNS), None)? {
+        let batch = batch?;
+        let (links, insurers) = (coverage::LINK_NO.of(&batch)?, coverage::INSURER_NO.of(&batch)?);
+        let (symbols, numbers) = (coverage::SYMBOL_KEY.of(&batch)?, coverage::NUMBER_KEY.of(&batch)?);
+        let (from, to) = (coverage::RECORDED_FROM.of(&batch)?, coverage::RECORDED_TO.of(&batch)?);
+        for row in 0..batch.num_rows() {
+            let text = |values: &StringArray| values.value(row).to_owned();
+            let span = (Timestamp::get(from, row), <Option<Timestamp>>::get(to, row));
+            let claimed = || claims.contains(&(text(insurers), text(symbols), text(numbers)));
+            if known_before(span, cutoff.into()) && claimed() {
+                persons.insert(links.value(row));
             }
-        });
-        Ok(Self::new(held.collect()))
+        }
+    }
+    Ok(persons)
+}
+
+/// Columns of `coverage` that a decision looks at.
+const COLUMNS: [&str; 16] = [
+    coverage::INSURER_CODE.name,
+    coverage::MEMBER_NO.name,
+    coverage::COVERAGE_SEQ.name,
+    coverage::LINK_NO.name,
+    coverage::INSURER_NO.name,
+    coverage::SYMBOL_KEY.name,
+    coverage::NUMBER_KEY.name,
+    coverage::BRANCH_NO.name,
+    coverage::ACQUIRED_ON.name,
+    coverage::LOST_ON.name,
+    coverage::LOSS_REASON.name,
+    coverage::CARD_RETURNED_ON.name,
+    coverage::SYMBOL_RAW.name,
+    coverage::NUMBER_RAW.name,
+    coverage::RECORDED_FROM.name,
+    coverage::RECORDED_TO.name,
+];
+
+/// [`COLUMNS`] of a batch.
+struct Columns<'b> {
+    insurer_code: &'b StringArray,
+    member_no: &'b StringArray,
+    coverage_seq: &'b Int64Array,
+    link_no: &'b Int64Array,
+    insurer_no: &'b StringArray,
+    symbol_key: &'b StringArray,
+    number_key: &'b StringArray,
+    branch_no: &'b StringArray,
+    acquired_on: &'b Date32Array,
+    lost_on: &'b Date32Array,
+    loss_reason: &'b StringArray,
+    card_returned_on: &'b Date32Array,
+    symbol_raw: &'b BinaryArray,
+    number_raw: &'b BinaryArray,
+    recorded_from: &'b TimestampMillisecondArray,
+    recorded_to: &'b TimestampMillisecondArray,
+}
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b RecordBatch) -> Result<Self> {
+        Ok(Self {
+            insurer_code: coverage::INSURER_CODE.of(batch)?,
+            member_no: coverage::MEMBER_NO.of(batch)?,
+            coverage_seq: coverage::COVERAGE_SEQ.of(batch)?,
+            link_no: coverage::LINK_NO.of(batch)?,
+            insurer_no: coverage::INSURER_NO.of(batch)?,
+            symbol_key: coverage::SYMBOL_KEY.of(batch)?,
+            number_key: coverage::NUMBER_KEY.of(batch)?,
+            branch_no: coverage::BRANCH_NO.of(batch)?,
+            acquired_on: coverage::ACQUIRED_ON.of(batch)?,
+            lost_on: coverage::LOST_ON.of(batch)?,
+            loss_reason: coverage::LOSS_REASON.of(batch)?,
+            card_returned_on: coverage::CARD_RETURNED_ON.of(batch)?,
+            symbol_raw: coverage::SYMBOL_RAW.of(batch)?,
+            number_raw: coverage::NUMBER_RAW.of(batch)?,
+            recorded_from: coverage::RECORDED_FROM.of(batch)?,
+            recorded_to: coverage::RECORDED_TO.of(batch)?,
+        })
+    }
+
+    fn span(&self, row: usize) -> Span {
+        (Timestamp::get(self.recorded_from, row), <Option<Timestamp>>::get(self.recorded_to, row))
+    }
+
+    /// A coverage under its insurer's rule; what identifies its member is still to come.
+    fn held(&self, row: usize, rule: LossDay) -> Held {
+        let text = |values: &StringArray| values.value(row).to_owned();
+        let date = |values: &Date32Array| <Option<Date>>::get(values, row).map(Day::date);
+        let bytes = |values: &BinaryArray| <Option<Bytes>>::get(values, row).unwrap_or_default().into_owned();
+        let acquired_on = Date::get(self.acquired_on, row).date();
+        Held {
+            insurer_code: text(self.insurer_code),
+            member_no: text(self.member_no),
+            coverage_seq: self.coverage_seq.value(row),
+            link_no: self.link_no.value(row),
+            insurer_no: text(self.insurer_no),
+            symbol_key: text(self.symbol_key),
+            number_key: text(self.number_key),
+            branch_no: <Option<Text>>::get(self.branch_no, row).map(Cow::into_owned),
+            acquired_on,
+            end: date(self.lost_on).map(|lost| end_of_cover(acquired_on, lost, rule)),
+            died: <Option<Text>>::get(self.loss_reason, row).as_deref() == Some("02"),
+            card_returned_on: date(self.card_returned_on),
+            recorded_from: Timestamp::get(self.recorded_from, row).at(),
+            birth_date: None,
+            sex: None,
+            kana_key: None,
+            symbol_raw: bytes(self.symbol_raw),
+            number_raw: bytes(self.number_raw),
+        }
     }
 }
 
@@ -180,29 +273,31 @@ struct MemberKeys {
 
 fn load_members(
     reader: &Reader,
-    rows: &[Row],
+    coverages: &[Held],
     cutoff: NaiveDateTime,
 ) -> Result<BTreeMap<(String, String), MemberKeys>> {
-    let coverage = tables::of("coverage");
-    let key = |table: &tables::Table, row: &Row| {
-        let text = |name: &str| row[table.at(name)].as_text().unwrap_or_default().to_owned();
-        (text("insurer_code"), text("member_no"))
-    };
-    let wanted: BTreeSet<(String, String)> = rows.iter().map(|r| key(coverage, r)).collect();
-    let member = tables::of("member");
-    let columns = Columns::of(member);
+    let wanted: BTreeSet<(&str, &str)> = coverages.iter().map(|h| (&*h.insurer_code, &*h.member_no)).collect();
+    let columns = [member::BIRTH_DATE.name, member::SEX.name, member::KANA.name];
     let mut members = BTreeMap::new();
-    for row in HistoryScan::new(reader, member, None)? {
-        let row = row?;
-        let own = key(member, &row);
-        if wanted.contains(&own) && columns.known_before(&row, cutoff) {
+    for batch in HistoryScan::new(reader, tables::of("member"), Some(&columns), None)? {
+        let batch = batch?;
+        let (codes, numbers) = (member::INSURER_CODE.of(&batch)?, member::MEMBER_NO.of(&batch)?);
+        let (from, to) = (member::RECORDED_FROM.of(&batch)?, member::RECORDED_TO.of(&batch)?);
+        let (births, sexes, kanas) =
+            (member::BIRTH_DATE.of(&batch)?, member::SEX.of(&batch)?, member::KANA.of(&batch)?);
+        for row in 0..batch.num_rows() {
+            let key = (codes.value(row), numbers.value(row));
+            let span = (Timestamp::get(from, row), <Option<Timestamp>>::get(to, row));
+            if !wanted.contains(&key) || !known_before(span, cutoff.into()) {
+                continue;
+            }
             let keys = MemberKeys {
-                birth_date: row[member.at("birth_date")].as_date(),
+                birth_date: <Option<Date>>::get(births, row).map(Day::date),
                 // 3 未設定 says nothing.
-                sex: row[member.at("sex")].as_text().filter(|s| *s != "3").map(str::to_owned),
-                kana_key: row[member.at("kana")].as_text().map(normal::kana_key),
+                sex: <Option<Text>>::get(sexes, row).filter(|s| s != "3").map(Cow::into_owned),
+                kana_key: <Option<Text>>::get(kanas, row).as_deref().map(normal::kana_key),
             };
-            members.insert(own, keys);
+            members.insert((key.0.to_owned(), key.1.to_owned()), keys);
         }
     }
     Ok(members)

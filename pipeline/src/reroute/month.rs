@@ -1,5 +1,6 @@
 //! One month of 請求年月: its receipts decided as known at the cut-off, written as one version.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 
@@ -14,7 +15,9 @@ use super::emit;
 use super::index::{ClaimKey, CoverageIndex};
 use crate::config::{Config, Kohi};
 use crate::error::{Error, Result};
-use crate::lake::row::{Cell, Row};
+use crate::lake::columns::Columns;
+use crate::lake::order;
+use crate::lake::tables::reroute::Row;
 use crate::masters::Masters;
 use crate::read::uke::{self, FileHead, FileTail, Receipt, UkeReader};
 use crate::receipts::{ReceivedFile, Totals, received};
@@ -134,16 +137,17 @@ pub fn run(stage: &mut Stage<'_>, month: Month, cutoff: NaiveDateTime) -> Result
     let decisions: Vec<Vec<Decision>> =
         read.par_iter().map(|f| f.claims.iter().map(|c| decide(&index, c, rules)).collect()).collect();
 
-    let mut rows: Vec<Row> = Vec::new();
+    let table = tables::of("reroute");
+    let mut rows = Columns::new(table);
     let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
     for (file, decisions) in read.iter().zip(&decisions) {
         for ((receipt, claim), decision) in file.receipts.iter().zip(&file.claims).zip(decisions) {
             *outcomes.entry(decision.outcome.code().to_owned()).or_default() += 1;
-            rows.push(row(file, receipt, claim, decision, &index));
+            rows.push(&row(file, receipt, claim, decision, &index))?;
         }
     }
-    let table = tables::of("reroute");
-    let version = match versions::next(&reader, table, month, &mut rows)? {
+    let rows = order::sorted(table, &rows.batch()?)?;
+    let version = match versions::next(&reader, table, month, &rows)? {
         Versioned::Unchanged => return Ok(outcomes),
         Versioned::New(version) => version,
     };
@@ -177,7 +181,7 @@ pub fn run(stage: &mut Stage<'_>, month: Month, cutoff: NaiveDateTime) -> Result
     }
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
     stage.outbox(&format!("reroute/{month}/manifest{suffix}.json"), text.as_bytes())?;
-    versions::write(stage, &reader, table, month, version, rows, &format!("reroute/{month}"))?;
+    versions::write(stage, &reader, table, month, version, &rows, &format!("reroute/{month}"))?;
     stage.fact("cutoff", &format!("reroute/{month}/{version}"), cutoff.to_string());
     Ok(outcomes)
 }
@@ -378,27 +382,33 @@ fn receipt_no(file: &Read1, receipt: &Receipt) -> String {
     decoded(field(file.head.edition, receipt, "RE", "receipt_no"))
 }
 
-fn row(file: &Read1, receipt: &Receipt, claim: &Claim, decision: &Decision, index: &CoverageIndex) -> Row {
+fn row<'r>(
+    file: &'r Read1,
+    receipt: &'r Receipt,
+    claim: &'r Claim,
+    decision: &'r Decision,
+    index: &'r CoverageIndex,
+) -> Row<'r> {
     let held = decision.claimed.map(|i| &index.coverages[i]);
     let goes_to = emit::responsible(decision, index);
-    let claimed_no = claim.has_ho.then(|| claim.insurer_no.clone());
-    let insurer = goes_to.map(|h| h.insurer_no.clone()).or_else(|| claimed_no.clone());
-    vec![
-        Cell::text(&file.head.institution_code),
-        Cell::text(&file.head.payer),
-        Cell::text(receipt_no(file, receipt)),
-        Cell::Int(0),
-        Cell::text(decision.outcome.code()),
-        Some(decision.reason).filter(|r| !r.is_empty()).map(str::to_owned).into(),
-        claimed_no.into(),
-        insurer.into(),
-        goes_to.or(held).and_then(|h| h.branch_no.clone()).into(),
-        held.map(|h| h.link_no).into(),
-        Cell::List(all_days(decision)),
-        claim.points.filter(|_| claim.has_ho).into(),
-        Cell::text(&file.source_file),
-        Cell::Int(receipt.lines.first().map_or(0, |l| l.number)),
-    ]
+    let claimed_no = claim.has_ho.then_some(claim.insurer_no.as_str());
+    let insurer_no = goes_to.map(|h| h.insurer_no.as_str()).or(claimed_no);
+    Row {
+        institution_code: file.head.institution_code.as_str().into(),
+        payer: file.head.payer.as_str().into(),
+        receipt_no: receipt_no(file, receipt).into(),
+        part: 0,
+        outcome: Some(decision.outcome.code().into()),
+        reason: Some(decision.reason).filter(|r| !r.is_empty()).map(Cow::Borrowed),
+        claimed_insurer_no: claimed_no.map(Cow::Borrowed),
+        insurer_no: insurer_no.map(Cow::Borrowed),
+        branch_no: goes_to.or(held).and_then(|h| h.branch_no.as_deref()).map(Cow::Borrowed),
+        link_no: held.map(|h| h.link_no),
+        days: all_days(decision),
+        points: claim.points.filter(|_| claim.has_ho),
+        source_file: file.source_file.as_str().into(),
+        source_line: receipt.lines.first().map_or(0, |l| l.number),
+    }
 }
 
 /// One CP932 list per institution: what became of each receipt (000: like 増減点通知).

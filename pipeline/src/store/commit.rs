@@ -1,18 +1,22 @@
 //! stage → ledger transaction → publish. What a job produces is staged under a run-named folder and becomes true in one
 //! ledger transaction; [`super::publish`] then makes it visible, in the run and in recovery alike.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arrow::array::RecordBatch;
 use shikaku_schemas::tables::{self, Layering, Table};
 
 use super::staged::{Landed, Lander, sync_files, sync_tree};
 use super::{Store, publish, run_id};
 use crate::error::{At, Error, Result};
 use crate::inbox::{Input, quarantine_place};
+use crate::lake::columns::batch_of;
 use crate::lake::generation_dir;
-use crate::lake::row::{Cell, Row};
+use crate::lake::typed::Record;
 use crate::lake::write::{Finished, TableWriter};
+use crate::lake::{order, tables as rows};
 use crate::ledger::event::{Committed, GenerationRow};
 use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
 use crate::sort::Sorter;
@@ -21,6 +25,9 @@ use crate::time::BusinessDate;
 
 /// Version of the program that stands in the ledger.
 pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Rows handed to a writer at once.
+const BATCH: usize = 1 << 14;
 
 /// A job with its parameters: enough to run it again.
 #[derive(Debug, Clone)]
@@ -118,7 +125,7 @@ impl Store {
             std::fs::remove_dir_all(&dir).at(&dir)?;
         }
         std::fs::create_dir_all(&dir).at(&dir)?;
-        (self.outside.step)("started");
+        (self.outside.step)("started")?;
         let set_id = self.ledger.last_set()? + 1;
         Ok(Begin::New(Box::new(Stage {
             store: self,
@@ -185,15 +192,16 @@ impl<'s> Stage<'s> {
     }
 
     /// Sorts and writes one generation whole.
-    pub fn write_rows(&mut self, table: &'static Table, partition: &str, mut rows: Vec<Row>) -> Result<()> {
-        let mut order: Vec<usize> = table.key.iter().map(|k| table.at(k)).collect();
-        order.extend(table.index("recorded_from"));
-        // Rows with equal keys (a table that adds up) fall back to their whole content.
-        let key = |row: &Row| order.iter().map(|i| row[*i].clone()).collect::<Vec<Cell>>();
-        rows.sort_by_cached_key(|row| (key(row), row.clone()));
+    pub fn write_rows<R: Record>(&mut self, partition: &str, rows: impl IntoIterator<Item = R>) -> Result<()> {
+        self.write_batch(tables::of(R::TABLE), partition, &batch_of(rows)?)
+    }
+
+    /// The same for rows that were gathered as columns.
+    pub fn write_batch(&mut self, table: &'static Table, partition: &str, batch: &RecordBatch) -> Result<()> {
+        let sorted = order::sorted(table, batch)?;
         let mut writer = self.table(table, partition)?;
-        for row in rows {
-            writer.push(&row)?;
+        for start in (0..sorted.num_rows()).step_by(BATCH) {
+            writer.write(sorted.slice(start, BATCH.min(sorted.num_rows() - start)))?;
         }
         self.finish_table(table, partition, writer)
     }
@@ -296,7 +304,7 @@ impl<'s> Stage<'s> {
         sync_files(&self.unflushed)?;
         sync_tree(&self.dir)?;
         let store = self.store;
-        (store.outside.step)("staged");
+        (store.outside.step)("staged")?;
         let committed = Committed {
             run_id: self.run.run_id.clone(),
             set_id: (!self.generations.is_empty()).then_some(self.set_id),
@@ -318,7 +326,7 @@ impl<'s> Stage<'s> {
         super::place::contained(&committed)?;
         super::outside::check_ways(store, committed.outputs.iter().map(|o| o.path.as_str()))?;
         let head = store.append(&[Event::RunCommitted(committed.clone())])?;
-        (store.outside.step)("committed");
+        (store.outside.step)("committed")?;
         publish::publish(store, &committed, &head)?;
         Ok(report)
     }
@@ -351,48 +359,49 @@ impl<'s> Stage<'s> {
     /// The ledger's own rows of this run as open tables, for analysts.
     fn ledger_tables(&mut self, report: &RunReport) -> Result<()> {
         let partition = format!("month={}", self.date.month());
-        let id = Cell::text(&self.run.run_id);
-        let run = vec![
-            id.clone(),
-            Cell::text(&self.run.job),
-            Cell::date(self.date.0),
-            Cell::text(&self.run.parameters),
-            Cell::text(&self.run.code_version),
-            Cell::text(&self.run.config_digest),
-            Cell::Int(self.set_id),
-            Cell::text(if report.rejections { "done_with_rejections" } else { "done" }),
-        ];
-        let inputs = self.inputs.iter().map(|i| {
-            vec![
-                id.clone(),
-                Cell::text(&i.sha256),
-                Cell::text(&i.kind),
-                i.origin.clone().into(),
-                i.receipt_no.into(),
-                Cell::Int(i.bytes),
-                Cell::text(&i.state),
-                Cell::Int(i.rows_read),
-                Cell::Int(i.rows_accepted),
-                Cell::Int(i.rows_rejected),
-                Cell::Int(i.rows_duplicate),
-            ]
-        });
-        let inputs: Vec<Row> = inputs.collect();
-        let outputs = self.outputs.iter().map(|o| {
-            let (rows, digest) = (o.rows.into(), o.content_digest.clone().into());
-            vec![id.clone(), Cell::text(&o.path), Cell::text(&o.sha256), rows, Cell::Int(o.bytes), digest]
-        });
-        let outputs: Vec<Row> = outputs.collect();
-        let rejections = self.rejections.iter().map(|((sha256, code), (severity, count))| {
-            vec![id.clone(), Cell::text(sha256), Cell::text(code), Cell::text(severity), Cell::Int(*count)]
-        });
-        let rejections: Vec<Row> = rejections.collect();
-        for (name, rows) in
-            [("run", vec![run]), ("run_input", inputs), ("run_output", outputs), ("rejection", rejections)]
-        {
-            if !rows.is_empty() {
-                self.write_rows(tables::of(name), &partition, rows)?;
-            }
+        let id = || Cow::Borrowed(self.run.run_id.as_str());
+        let run = batch_of([rows::run::Row {
+            run_id: id(),
+            job: self.run.job.as_str().into(),
+            business_date: self.date.0.into(),
+            parameters: self.run.parameters.as_str().into(),
+            code_version: self.run.code_version.as_str().into(),
+            config_digest: self.run.config_digest.as_str().into(),
+            set_id: self.set_id,
+            outcome: if report.rejections { "done_with_rejections" } else { "done" }.into(),
+        }])?;
+        let inputs = batch_of(self.inputs.iter().map(|i| rows::run_input::Row {
+            run_id: id(),
+            sha256: i.sha256.as_str().into(),
+            kind: i.kind.as_str().into(),
+            origin: i.origin.as_deref().map(Cow::Borrowed),
+            receipt_no: i.receipt_no,
+            bytes: i.bytes,
+            state: i.state.as_str().into(),
+            rows_read: i.rows_read,
+            rows_accepted: i.rows_accepted,
+            rows_rejected: i.rows_rejected,
+            rows_duplicate: i.rows_duplicate,
+        }))?;
+        let outputs = batch_of(self.outputs.iter().map(|o| rows::run_output::Row {
+            run_id: id(),
+            path: o.path.as_str().into(),
+            sha256: o.sha256.as_str().into(),
+            rows: o.rows,
+            bytes: o.bytes,
+            content_digest: o.content_digest.as_deref().map(Cow::Borrowed),
+        }))?;
+        let rejections =
+            batch_of(self.rejections.iter().map(|((sha256, code), (severity, count))| rows::rejection::Row {
+                run_id: id(),
+                sha256: sha256.as_str().into(),
+                code: code.as_str().into(),
+                severity: severity.as_str().into(),
+                count: *count,
+            }))?;
+        let tables = [("run", run), ("run_input", inputs), ("run_output", outputs), ("rejection", rejections)];
+        for (name, rows) in tables.iter().filter(|(_, rows)| rows.num_rows() > 0) {
+            self.write_batch(tables::of(name), &partition, rows)?;
         }
         Ok(())
     }

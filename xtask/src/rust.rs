@@ -1,0 +1,34 @@
+//! pipeline/src/lake/tables.rs from the declarations in schemas/tables.
+
+use std::fmt::Write as _;
+
+use shikaku_schemas::tables::{self, ColumnType, Layering};
+
+/// One `table!` per declared table; `recorded!` for those with history.
+pub fn tables() -> String {
+    let mut text = String::from(
+        "//! Every table of the lake as types. Made by `cargo xtask generate` from schemas/tables; do not edit.\n\n\
+         use super::typed::{recorded, table};\n",
+    );
+    for table in tables::all() {
+        let _ = write!(text, "\ntable! {{\n    /// {}\n    {} {{\n", table.ja, table.name);
+        for column in &table.columns {
+            let kind = match column.kind() {
+                ColumnType::String => "Text",
+                ColumnType::Binary => "Bytes",
+                ColumnType::Int64 => "Int",
+                ColumnType::Date => "Date",
+                ColumnType::Timestamp => "Timestamp",
+                ColumnType::ListInt32 => "List",
+            };
+            let kind = if column.nullable() { format!("Option<{kind}>") } else { kind.to_owned() };
+            let (name, token) = (column.name(), column.name().to_uppercase());
+            let _ = write!(text, "        /// {}\n        {name} {token}: {kind},\n", column.ja());
+        }
+        text.push_str("    }\n}\n");
+        if table.layering == Layering::History {
+            let _ = writeln!(text, "recorded!({});", table.name);
+        }
+    }
+    text
+}
