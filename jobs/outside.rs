@@ -54,13 +54,14 @@ pub fn now() -> NaiveDateTime {
     SystemClock.now()
 }
 
-/// Clock, randomness, and in debug builds the step at which `SHIKAKU_DIE_AT` ends the process as `kill -9` would.
+/// Clock, randomness, and in debug builds the step at which `SHIKAKU_DIE_AT` ends the process as `kill -9` would, or
+/// `SHIKAKU_FAIL_AT` makes of what was just written an error: it persisted, and nobody knows.
 pub fn outside() -> Outside {
     Outside { clock: Box::new(SystemClock), entropy: Box::new(SystemEntropy), step: Box::new(step) }
 }
 
 #[cfg(debug_assertions)]
-fn step(name: &str) {
+fn step(name: &str) -> Result<()> {
     // A command that another process would run at that moment.
     if let Some((at, command)) = std::env::var("SHIKAKU_DO_AT").ok().as_deref().and_then(|text| text.split_once('='))
         && at == name
@@ -70,15 +71,21 @@ fn step(name: &str) {
     // `job step` names one step of one job; the job is told by what the run staged last, so a counter is enough.
     use std::sync::atomic::{AtomicUsize, Ordering};
     static SEEN: AtomicUsize = AtomicUsize::new(0);
-    let Ok(wanted) = std::env::var("SHIKAKU_DIE_AT") else { return };
     let seen = SEEN.fetch_add(1, Ordering::Relaxed);
-    if wanted == name || wanted == seen.to_string() {
+    let wanted = |variable: &str| std::env::var(variable).is_ok_and(|at| at == name || at == seen.to_string());
+    if wanted("SHIKAKU_DIE_AT") {
         std::process::abort();
     }
+    if wanted("SHIKAKU_FAIL_AT") {
+        return Err(Error::failed(format!("the step {name} was made to fail")));
+    }
+    Ok(())
 }
 
 #[cfg(not(debug_assertions))]
-fn step(_: &str) {}
+fn step(_: &str) -> Result<()> {
+    Ok(())
+}
 
 /// What the process may do and needs, whoever starts it: files that nobody else can read (a cron job brings no umask), as many
 /// open files as the machine allows, and threads.

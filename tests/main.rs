@@ -44,6 +44,7 @@ mod keys;
 mod operations;
 mod postgres;
 mod simulation;
+mod views;
 
 // Against slow, obvious models.
 mod crlnights;

@@ -16,8 +16,8 @@ pub trait Clock: Send + Sync {
 pub struct Outside {
     pub clock: Box<dyn Clock>,
     pub entropy: Box<dyn Entropy>,
-    /// Called before each step of a commit with the step's name.
-    pub step: Box<dyn Fn(&str) + Send + Sync>,
+    /// Called after each step of a commit with its name; an error is that of the step, although it has taken effect.
+    pub step: Box<dyn Fn(&str) -> Result<()> + Send + Sync>,
 }
 
 /// Name of the file that is renamed to see whether that works.

@@ -25,27 +25,27 @@ pub fn publish(store: &Store, committed: &Committed, head: &str) -> Result<()> {
     let stage = staging(&store.config.lake).join(&committed.run_id);
     let folders: Vec<String> = committed.generations.iter().map(|g| format!("lake/{}", g.dir)).collect();
     put(store, &stage, folders.iter().map(String::as_str))?;
-    (store.outside.step)("tables");
+    (store.outside.step)("tables")?;
     for (path, text) in manifests(committed, head)? {
         write_whole(&way(store, &format!("lake/{path}"))?, text.as_bytes())?;
     }
-    (store.outside.step)("manifests");
+    (store.outside.step)("manifests")?;
     put(store, &stage, committed.outputs.iter().filter(|o| o.table_name.is_none()).map(|o| o.path.as_str()))?;
-    (store.outside.step)("files");
+    (store.outside.step)("files")?;
     for step in &committed.moves {
         leaving::leave(&store.config.inbox, &step.from, &step.sha256, step.to.as_deref())?;
     }
-    (store.outside.step)("moves");
+    (store.outside.step)("moves")?;
     store.append(&[Event::RunPublished { run_id: committed.run_id.clone(), at: store.now() }])?;
-    (store.outside.step)("published");
+    (store.outside.step)("published")?;
     remove(store, committed)?;
-    (store.outside.step)("removed");
+    (store.outside.step)("removed")?;
     if stage.exists() {
         std::fs::remove_dir_all(&stage).at(&stage)?;
     }
     // Not empty while another run is staged.
     let _ = std::fs::remove_dir(staging(&store.config.lake));
-    (store.outside.step)("done");
+    (store.outside.step)("done")?;
     Ok(())
 }
 

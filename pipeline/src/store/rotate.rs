@@ -46,7 +46,7 @@ pub fn rotate(store: &mut Store, forget: bool) -> Result<Rotated> {
     write_key_file(&path, &Keys::with_new_master(&text, &*store.outside.entropy)?)?;
     let keys = Arc::new(Keys::load(&path)?);
     store.keys = Some(Arc::clone(&keys));
-    (store.outside.step)("key");
+    (store.outside.step)("key")?;
     let mut files = Vec::new();
     for (output, sha256) in store.ledger.outputs(None)? {
         if !place::may_be_sealed(&output) {
@@ -61,12 +61,12 @@ pub fn rotate(store: &mut Store, forget: bool) -> Result<Rotated> {
             files.push(Rewrapped { path: output, old: sha256, new, footer });
         }
     }
-    (store.outside.step)("rewrapped");
+    (store.outside.step)("rewrapped")?;
     let count = files.len();
     let (key, at) = (keys.current().to_owned(), store.now());
     let mark = keys.mark(&key);
     store.append(&[Event::KeysRotated { key, mark, files, at }])?;
-    (store.outside.step)("rotated");
+    (store.outside.step)("rotated")?;
     finish(store)?;
     if forget {
         let text = std::fs::read_to_string(&path).at(&path)?;
