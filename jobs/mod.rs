@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use chrono::NaiveDateTime;
 use shikaku_pipeline::error::{self, At as _};
 use shikaku_pipeline::inbox::{self, Input};
+use shikaku_pipeline::ledger::InputState;
 use shikaku_pipeline::store::commit::{Begin, RunReport};
 use shikaku_pipeline::store::{RunSpec, Stage, Store};
 use shikaku_pipeline::time::{BusinessDate, Month};
@@ -150,7 +151,7 @@ fn known_before(call: &Call<'_>, job: &str, known: &[Input]) -> Result<bool> {
     for input in known {
         let file = &input.sha256[..12];
         let Some(row) = call.store.ledger.input(&input.sha256)? else { continue };
-        let refused = matches!(row.state.as_str(), "rejected" | "quarantined");
+        let refused = matches!(row.state, InputState::Rejected | InputState::Quarantined);
         let first = call.store.ledger.first_night_of(&input.sha256)?;
         if refused && first.is_some_and(|first| call.date.to_string() > first) {
             refused_again = true;
@@ -182,7 +183,7 @@ fn note_unread(job: &str, report: &mut RunReport, unread: &[(PathBuf, String)], 
 
 fn any_held(store: &Store, inputs: &[Input]) -> Result<bool> {
     for input in inputs {
-        if store.ledger.input_state(&input.sha256)?.as_deref() == Some("held") {
+        if store.ledger.input_state(&input.sha256)? == Some(InputState::Held) {
             return Ok(true);
         }
     }

@@ -6,8 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use shikaku_pipeline::calendar::{self, Holidays};
 use shikaku_pipeline::config;
 use shikaku_pipeline::crl::state::{self, Overdue};
-use shikaku_pipeline::ledger::query::RunStatus;
+use shikaku_pipeline::ledger::Run;
 use shikaku_pipeline::ledger::{Event, RunRow};
+use shikaku_pipeline::ledger::{RunOutcome, RunState};
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::{Store, commit, run_id};
 use shikaku_pipeline::time::BusinessDate;
@@ -47,7 +48,9 @@ impl Night {
 /// Event from which on the jobs of this night count, if one for the same date was cut off: what its jobs came to, its
 /// resumption says too. A night of another date is over.
 fn cut_off_since(store: &Store, date: BusinessDate) -> Result<Option<i64>> {
-    let Some(last) = store.ledger.newest_run("nightly")?.filter(|run| run.status == "started") else { return Ok(None) };
+    let Some(last) = store.ledger.newest_run("nightly")?.filter(|run| run.status == RunState::Started) else {
+        return Ok(None);
+    };
     if last.business_date != date.to_string() {
         tracing::warn!(date = last.business_date, "a night of another date was cut off; its window is over");
         return Ok(None);
@@ -135,7 +138,7 @@ fn close(store: &Store, date: BusinessDate, run_id: String, night: &mut Night) -
 /// Whether a job of that night rejected something in a run that began after an event.
 fn rejected_since(store: &Store, date: BusinessDate, job: &str, since: i64) -> Result<bool> {
     let runs = store.ledger.runs_of(job, &date.to_string())?;
-    let rejected = |r: &RunStatus| r.status == "published" && r.outcome.as_deref() == Some("done_with_rejections");
+    let rejected = |r: &Run| r.status == RunState::Published && r.outcome == Some(RunOutcome::DoneWithRejections);
     Ok(runs.iter().any(|r| r.started_seq > since && rejected(r)))
 }
 
@@ -193,7 +196,7 @@ fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> Result<bool
     if !must_come(store, job) || (job.days == Days::Business && !calendar::is_business_day(date.0, &holidays(store)?)) {
         return Ok(false);
     }
-    Ok(!store.ledger.runs_of(job.name, &date.to_string())?.iter().any(|r| r.status == "published"))
+    Ok(!store.ledger.runs_of(job.name, &date.to_string())?.iter().any(|r| r.status == RunState::Published))
 }
 
 fn holidays(store: &Store) -> Result<Holidays> {

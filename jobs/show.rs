@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use shikaku_pipeline::config::Config;
 use shikaku_pipeline::ledger::Event;
+use shikaku_pipeline::ledger::RunOutcome;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::{Store, verify};
 use shikaku_pipeline::{Error, Result};
@@ -171,7 +172,7 @@ pub fn runs(store: &Store, json: bool) -> Result<u8> {
             run.business_date,
             run.job,
             run.status,
-            run.outcome.unwrap_or_default()
+            run.outcome.map_or("", RunOutcome::word)
         );
     }
     Ok(0)
@@ -195,7 +196,7 @@ pub fn run(store: &Store, id: &str, json: bool) -> Result<u8> {
     }
     say!("run        {}", run.run_id);
     say!("job        {} of {}, {}", run.job, run.business_date, run.parameters);
-    say!("status     {} {}", run.status, run.outcome.unwrap_or_default());
+    say!("status     {} {}", run.status, run.outcome.map_or("", RunOutcome::word));
     say!("time       {} – {}", run.started_at, run.finished_at.unwrap_or_default());
     say!("program    {} with configuration {}", run.code_version, &run.config_digest[..12]);
     if let Some(error) = run.error {

@@ -8,6 +8,7 @@ use shikaku_pipeline::crl::judge;
 use shikaku_pipeline::crl::listing::Changes;
 use shikaku_pipeline::crl::set::CauseOf;
 use shikaku_pipeline::crl::state::{self, Overdue};
+use shikaku_pipeline::ledger::RunState;
 use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::{Result, inbox};
@@ -108,7 +109,7 @@ fn collect(store: &Store) -> Result<Status> {
             .ledger
             .runs()?
             .iter()
-            .filter(|r| r.status == "failed" || r.status == "started")
+            .filter(|r| matches!(r.status, RunState::Failed | RunState::Started))
             .map(|r| {
                 let run = &r.run_id[..12];
                 let values: [(&str, &dyn Display); 4] =

@@ -124,7 +124,8 @@ fn of_several_sets_the_newest_is_taken_and_older_ones_land_unread() {
     let done = lake.run(&["nightly", "--date", "2026-10-31"]).exits(3);
     assert!(done.stdout.contains("20271102"), "{}", done.stdout);
     assert!(future.exists() && !lake.path("inbox/crl/20261031").exists() && !lake.path("inbox/crl/20261101").exists());
-    let states: Vec<String> = lake.store().ledger.inputs(None).unwrap().into_iter().map(|(_, i)| i.state).collect();
+    let states: Vec<String> =
+        lake.store().ledger.inputs(None).unwrap().into_iter().map(|(_, i)| i.state.word().to_owned()).collect();
     assert!(states.contains(&"passed_over".to_owned()) && !states.contains(&"refused".to_owned()), "{states:?}");
     assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
     std::fs::remove_dir_all(lake.path("inbox/crl/20271102")).unwrap();

@@ -164,7 +164,7 @@ fn one_set(
             let row = &inputs[sha256];
             let read = i64::try_from(list.entries.len()).unwrap();
             let counts = [row.rows_read, row.rows_accepted, row.rows_duplicate, row.rows_rejected];
-            if (row.state.as_str(), counts) != ("accepted", [read, read, 0, 0]) {
+            if (row.state.word(), counts) != ("accepted", [read, read, 0, 0]) {
                 return Err(format!("{name} is {} with {counts:?} of {read}", row.state));
             }
         }
@@ -186,7 +186,7 @@ fn one_set(
         if own.is_empty()
             || !all
             || !own.iter().all(|code| any.contains(code.as_str()))
-            || row.state == "accepted"
+            || row.state.word() == "accepted"
             || !row.code.as_ref().is_some_and(|code| own.contains(code))
         {
             return Err(format!("{name}: {own:?}, {} {:?} instead of {any:?}", row.state, row.code));

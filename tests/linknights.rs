@@ -395,13 +395,14 @@ fn one_file(dir: &Path, file: &File, outcome: &Outcome, row: &InputRow) -> Resul
         Outcome::Read(answers) => answers,
         Outcome::Refused(code) => {
             let said: Vec<[&str; 3]> = results.iter().map(|r| [0, 5, 6].map(|n| r[n].as_str())).collect();
-            let right = row.state == "rejected" && row.code.as_deref() == Some(code) && said == [["", "2", code]];
+            let right =
+                row.state.word() == "rejected" && row.code.as_deref() == Some(code) && said == [["", "2", code]];
             return if right { Ok(()) } else { Err(format!("{said:?} instead of {code}")) };
         }
     };
     let mut records: BTreeMap<&str, Vec<&Vec<String>>> = BTreeMap::new();
     results.iter().for_each(|r| records.entry(&r[2]).or_default().push(r));
-    if records.len() != answers.len() || row.state != "accepted" {
+    if records.len() != answers.len() || row.state.word() != "accepted" {
         return Err(format!("{} records instead of {}, {}", records.len(), answers.len(), row.state));
     }
     let mut counts = [0i64; 3];

@@ -842,9 +842,9 @@ fn one_result(
         (Outcome::Known, Some(row)) => return Err(format!("known bytes were judged again: {}", row.state)),
         // A run that repeats one of the same night says nothing again.
         (Outcome::Held, None) => return Ok(()),
-        (Outcome::Held, Some(row)) if row.state == "held" => return Ok(()),
-        (Outcome::Read(lines), Some(row)) if row.state == "accepted" => (Some(lines), row),
-        (Outcome::Refused(_), Some(row)) if ["rejected", "quarantined"].contains(&row.state.as_str()) => (None, row),
+        (Outcome::Held, Some(row)) if row.state.word() == "held" => return Ok(()),
+        (Outcome::Read(lines), Some(row)) if row.state.word() == "accepted" => (Some(lines), row),
+        (Outcome::Refused(_), Some(row)) if ["rejected", "quarantined"].contains(&row.state.word()) => (None, row),
         (_, row) => return Err(format!("{:?} instead of {outcome:?}", row.map(|r| (&r.state, &r.code)))),
     };
     let suffix = format!(".{}.result.csv", &sha256[..12]);

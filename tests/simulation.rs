@@ -32,7 +32,7 @@ fn files(lake: &Lake) {
         let counts = [own.rows_read, own.rows_accepted, own.rows_rejected, own.rows_duplicate];
         let expected: Vec<i64> = row[5..9].iter().map(|n| n.parse().unwrap()).collect();
         assert_eq!(
-            (own.state.as_str(), own.code.clone().unwrap_or_default(), counts.to_vec()),
+            (own.state.word(), own.code.clone().unwrap_or_default(), counts.to_vec()),
             (row[3].as_str(), row[4].clone(), expected),
             "{name}"
         );

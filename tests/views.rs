@@ -32,12 +32,8 @@ fn same(lake: &Lake, python: &str) {
     let script = lake.run(&["views"]).exits(0).stdout;
     let columns = |t: &tables::Table| t.columns.iter().map(|c| c.name().to_owned()).collect::<Vec<_>>().join(",");
     let list: Vec<String> = tables::all().iter().map(|t| format!("{}:{}", t.name, columns(t))).collect();
-    let mut duckdb = Command::new(python)
-        .args(["-c", SHOW])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("SHIKAKU_TEST_DUCKDB names a Python");
+    let mut duckdb =
+        Command::new(python).args(["-c", SHOW]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let stdin = format!("{script}\n===\n{}\n", list.join("\n"));
     duckdb.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
     let output = duckdb.wait_with_output().unwrap();

@@ -8,10 +8,11 @@ use crate::check::{Finding, worst};
 use crate::error::Result;
 use crate::history::sequence::{Sequences, Verdict};
 use crate::inbox::Input;
-use crate::ledger::InputRow;
+use crate::ledger::InputState;
 use crate::outbox;
 use crate::read::envelope::{self, Accepts, Header};
 use crate::spool::Spooled;
+use crate::store::commit::Closed;
 use crate::store::staged::Landed;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
@@ -104,8 +105,8 @@ pub struct Outcome {
     pub read: i64,
     pub rejected: i64,
     pub duplicate: i64,
-    /// Code and severity → number of findings.
-    pub codes: std::collections::BTreeMap<(&'static str, Severity), i64>,
+    /// Code → number of findings.
+    pub codes: std::collections::BTreeMap<&'static str, i64>,
     pub result: Spooled,
 }
 
@@ -121,18 +122,8 @@ impl Outcome {
             _ => {}
         }
         for finding in findings {
-            *self.codes.entry((&finding.message.code, finding.message.severity)).or_default() += 1;
+            *self.codes.entry(&finding.message.code).or_default() += 1;
         }
-    }
-}
-
-fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Ok => "ok",
-        Severity::Warning => "warning",
-        Severity::Duplicate => "duplicate",
-        Severity::Held => "held",
-        Severity::Error => "error",
     }
 }
 
@@ -140,22 +131,14 @@ fn is_kind(kind: &str) -> bool {
     layout::all().iter().any(|l| l.kind == kind)
 }
 
-fn input_row(stage: &Stage<'_>, file: &Checked, state: &str) -> InputRow {
-    InputRow {
-        sha256: file.input.sha256.clone(),
-        name: file.input.name.clone(),
-        kind: file.header.as_ref().map(|h| h.kind.as_str()).filter(|k| is_kind(k)).unwrap_or("?").to_owned(),
+/// What is known of a file before it is read.
+fn closed(file: &Checked, state: InputState) -> Closed {
+    let kind = file.header.as_ref().map(|h| h.kind.as_str()).filter(|k| is_kind(k)).unwrap_or("?");
+    Closed {
         origin: file.origin().map(str::to_owned),
         receipt_no: file.header.as_ref().map(|h| h.receipt_no),
-        bytes: file.input.bytes,
-        state: state.to_owned(),
         code: file.code.map(str::to_owned),
-        rows_read: 0,
-        rows_accepted: 0,
-        rows_rejected: 0,
-        rows_duplicate: 0,
-        landing: None,
-        landed_at: stage.recorded_at().to_string(),
+        ..Closed::of(kind, state)
     }
 }
 
@@ -164,10 +147,9 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let Some(code) = file.code else { return Ok(()) };
     let message = messages::of(code);
     tracing::warn!(file = %&file.input.sha256[..12], code, line = file.line, "a file was refused, quarantined or held");
-    stage.reject(&file.input.sha256, code, severity_name(message.severity), 1);
+    stage.reject(&file.input.sha256, code, 1);
     if message.severity == Severity::Held {
-        let row = input_row(stage, file, "held");
-        stage.inputs.push(row);
+        stage.close_input(&file.input, closed(file, InputState::Held));
         return Ok(());
     }
     let origin = file.origin();
@@ -177,15 +159,13 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), &[finding])?;
     stage.outbox_spooled(&outbox::result_path(origin, &file.input), result)?;
     let quarantined = code == "900001";
-    let mut row = input_row(stage, file, if quarantined { "quarantined" } else { "rejected" });
-    if quarantined {
+    let (state, landing) = if quarantined {
         stage.quarantine(&file.input)?;
+        (InputState::Quarantined, None)
     } else {
-        row.landing = Some(stage.land(&file.input)?);
-    }
-    row.rows_read = file.rows;
-    row.rows_rejected = file.rows;
-    stage.inputs.push(row);
+        (InputState::Rejected, Some(stage.land(&file.input)?))
+    };
+    stage.close_input(&file.input, Closed { read: file.rows, rejected: file.rows, landing, ..closed(file, state) });
     Ok(())
 }
 
@@ -200,15 +180,10 @@ pub fn accept_landed(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome, la
     let origin = file.origin();
     let Outcome { read, rejected, duplicate, codes, result } = outcome;
     stage.outbox_spooled(&outbox::result_path(origin, &file.input), result)?;
-    for ((code, severity), count) in &codes {
-        stage.reject(&file.input.sha256, code, severity_name(*severity), *count);
+    for (code, count) in &codes {
+        stage.reject(&file.input.sha256, code, *count);
     }
-    let mut row = input_row(stage, file, "accepted");
-    row.landing = Some(stage.landed(&file.input, landed));
-    row.rows_read = read;
-    row.rows_rejected = rejected;
-    row.rows_duplicate = duplicate;
-    row.rows_accepted = read - rejected - duplicate;
-    stage.inputs.push(row);
+    let landing = Some(stage.landed(&file.input, landed));
+    stage.close_input(&file.input, Closed { read, rejected, duplicate, landing, ..closed(file, InputState::Accepted) });
     Ok(())
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::ledger::InputRow;
+use crate::ledger::InputState;
 use crate::stamp::{Reopen, Stamp};
 use crate::store::{Store, landing, leaving};
 use crate::text::my_number;
@@ -270,9 +271,9 @@ pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
 pub fn clear_known(store: &Store, known: &[Input]) -> Result<()> {
     for input in known {
         let Some(from) = &input.inbox_path else { continue };
-        let to = match store.ledger.input_state(&input.sha256)?.as_deref() {
-            Some("held") | None => continue,
-            Some("quarantined") => Some(quarantine_place(input)),
+        let to = match store.ledger.input_state(&input.sha256)? {
+            Some(InputState::Held) | None => continue,
+            Some(InputState::Quarantined) => Some(quarantine_place(input)),
             Some(_) => None,
         };
         leaving::leave(&store.config.inbox, from, &input.sha256, to.as_deref())?;

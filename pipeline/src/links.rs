@@ -33,6 +33,7 @@ use crate::lake::read::Reader;
 use crate::lake::schema::{arrow_schema, named};
 use crate::lake::tables::{pending_link, request_map, serial_link};
 use crate::lake::typed::Record;
+use crate::ledger::InputState;
 use crate::masters::Masters;
 use crate::outbox::{RecordKeys, ResultFile};
 use crate::read::envelope::DataLines;
@@ -84,7 +85,7 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
     for (pending, code) in links.settle() {
         // The record was accepted in its own night; its conflict is this run's (answers.md).
         let sha256 = digest_of(stage, &pending.source.file)?;
-        stage.reject(&sha256, code, "error", 1);
+        stage.reject(&sha256, code, 1);
     }
     let files: Vec<FileOf> = persons.iter().filter_map(file_of).collect();
     let masters = Masters::load(&reader)?;
@@ -383,7 +384,8 @@ fn write(stage: &mut Stage<'_>, reader: &Reader, links: &Links) -> Result<()> {
     }
     replace_if_changed(stage, reader, pending)?;
     replace_if_changed(stage, reader, requests)?;
-    let tonight = stage.inputs.iter().filter(|i| CONVERTED.contains(&i.kind.as_str()) && i.state == "accepted");
+    let tonight =
+        stage.inputs.iter().filter(|i| CONVERTED.contains(&i.kind.as_str()) && i.state == InputState::Accepted);
     let tonight: Vec<(String, String)> = tonight.filter_map(|i| Some((i.sha256.clone(), i.landing.clone()?))).collect();
     for (sha256, place) in stage.store.ledger.kept_landings(&CONVERTED, "links")?.into_iter().chain(tonight) {
         if !waiting.contains(&sha256[..16]) {

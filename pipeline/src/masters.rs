@@ -20,10 +20,11 @@ use crate::lake::Snapshot;
 use crate::lake::columns::{Columns, batch_of};
 use crate::lake::read::Reader;
 use crate::lake::tables as rows;
-use crate::ledger::{Event, InputRow};
+use crate::ledger::{Event, InputState};
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::master::{self, Kind};
 use crate::read::records::RawRecord;
+use crate::store::commit::Closed;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 use crate::time::{BusinessDate, Day};
@@ -226,10 +227,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             result.record(RecordKeys { record_no: line, ..RecordKeys::default() }, findings)?;
         }
         stage.outbox_spooled(&outbox::result_path(Some("masters"), input), result.finish()?)?;
-        let accepted = if code.is_none() { outcome.read } else { 0 };
         if let Some(code) = code {
             tracing::warn!(file = %&input.sha256[..12], code, "a master was refused or quarantined");
-            stage.reject(&input.sha256, code, "error", 1);
+            stage.reject(&input.sha256, code, 1);
         }
         let quarantined = code == Some("900001");
         let landing = if quarantined {
@@ -238,29 +238,14 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         } else {
             Some(stage.land(input)?)
         };
-        stage.inputs.push(InputRow {
-            sha256: input.sha256.clone(),
-            name: input.name.clone(),
-            kind: "MASTER".to_owned(),
-            origin: None,
-            receipt_no: None,
-            bytes: input.bytes,
-            state: if quarantined {
-                "quarantined"
-            } else if code.is_none() {
-                "accepted"
-            } else {
-                "rejected"
-            }
-            .to_owned(),
-            code: code.map(str::to_owned),
-            rows_read: outcome.read,
-            rows_accepted: accepted,
-            rows_rejected: outcome.read - accepted,
-            rows_duplicate: 0,
-            landing,
-            landed_at: stage.recorded_at().to_string(),
-        });
+        let state = match code {
+            Some(_) if quarantined => InputState::Quarantined,
+            Some(_) => InputState::Rejected,
+            None => InputState::Accepted,
+        };
+        let (read, rejected) = (outcome.read, if code.is_some() { outcome.read } else { 0 });
+        let code = code.map(str::to_owned);
+        stage.close_input(input, Closed { code, read, rejected, landing, ..Closed::of("MASTER", state) });
     }
     if let Some(refused) = definitions_seen {
         stage.fact("masters", DEFINITIONS_REFUSED, refused);

@@ -12,11 +12,12 @@ use crate::error::Result;
 use crate::inbox::Input;
 use crate::lake::columns::Columns;
 use crate::lake::tables::receipt::Row;
-use crate::ledger::InputRow;
+use crate::ledger::InputState;
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
 use crate::stamp::Reopen as _;
 use crate::store::Stage;
+use crate::store::commit::Closed;
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
 use crate::time::Month;
@@ -107,12 +108,12 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         for fault in rejected {
             let finding = Finding::of(fault.code).because(&format!("{}行目", fault.line));
             result.record(RecordKeys::default(), &[finding])?;
-            stage.reject(&input.sha256, fault.code, "error", 1);
+            stage.reject(&input.sha256, fault.code, 1);
         }
         let (result, rejected) = (result.finish()?, count(rejected.len()));
         stage.outbox_spooled(&outbox::result_path(origin.as_deref(), input), result)?;
         if let Some(broken) = code {
-            stage.reject(&input.sha256, broken.code, "error", 1);
+            stage.reject(&input.sha256, broken.code, 1);
             tracing::warn!(file = %&input.sha256[..12], code = broken.code, line = broken.line, "receipt file refused");
         }
         let quarantined = code.is_some_and(|b| b.code == "900001");
@@ -129,29 +130,14 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             let month = by_month.entry(accepted.file.month).or_insert_with(table);
             accepted.rows.iter().try_for_each(|row| month.push(row))?;
         }
-        stage.inputs.push(InputRow {
-            sha256: input.sha256.clone(),
-            name: input.name.clone(),
-            kind: "UKE".to_owned(),
-            origin,
-            receipt_no: None,
-            bytes: input.bytes,
-            state: if quarantined {
-                "quarantined"
-            } else if code.is_some() {
-                "rejected"
-            } else {
-                "accepted"
-            }
-            .to_owned(),
-            code: code.map(|b| b.code.to_owned()),
-            rows_read: read,
-            rows_accepted: if code.is_some() { 0 } else { read - rejected },
-            rows_rejected: if code.is_some() { read } else { rejected },
-            rows_duplicate: 0,
-            landing,
-            landed_at: stage.recorded_at().to_string(),
-        });
+        let state = match code {
+            Some(_) if quarantined => InputState::Quarantined,
+            Some(_) => InputState::Rejected,
+            None => InputState::Accepted,
+        };
+        let rejected = if code.is_some() { read } else { rejected };
+        let code = code.map(|b| b.code.to_owned());
+        stage.close_input(input, Closed { origin, code, read, rejected, landing, ..Closed::of("UKE", state) });
     }
     for (month, mut rows) in by_month {
         stage.write_batch(tables::of("receipt"), &format!("month={month}"), &rows.batch()?)?;

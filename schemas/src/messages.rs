@@ -23,6 +23,19 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// As it stands in the ledger and in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Duplicate => "duplicate",
+            Self::Held => "held",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// What a code speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

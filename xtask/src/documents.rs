@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use shikaku_schemas::layout::{Field, FieldType};
-use shikaku_schemas::messages::Severity;
 use shikaku_schemas::tables::Layering;
 use shikaku_schemas::{codes, layout, messages, tables, uke};
 
@@ -117,13 +116,7 @@ pub fn codes() -> String {
     text.push_str("Checks run in this order: fields in order, rules of a field in order, fields together, masters, what is known.\n\n");
     text.push_str("| code | severity | scope | name | message | source |\n|---|---|---|---|---|---|\n");
     for message in messages::all() {
-        let severity = match message.severity {
-            Severity::Ok => "ok",
-            Severity::Warning => "warning",
-            Severity::Duplicate => "duplicate",
-            Severity::Held => "held",
-            Severity::Error => "error",
-        };
+        let severity = message.severity.word();
         let scope = format!("{:?}", message.scope).to_lowercase();
         let _ = writeln!(
             text,

@@ -16,8 +16,9 @@ use crate::check::Finding;
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::inbox::Input;
-use crate::ledger::InputRow;
+use crate::ledger::InputState;
 use crate::outbox;
+use crate::store::commit::Closed;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
@@ -66,7 +67,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
     let mut whole = judge(&measure, &mut read, twice);
     if read.is_empty() {
         // No file to say it of.
-        stage.reject("-", "400111", "error", 1);
+        stage.reject("-", "400111", 1);
     }
     let mut causes = causes(&read, &whole);
     let taken = Taken::of(stage, &read, issuers)?;
@@ -103,10 +104,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
 /// Files of sets that a newer one made useless before they were read: they land unread, with a code.
 pub fn pass_over(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     for input in inputs {
-        stage.reject(&input.sha256, "400114", "warning", 1);
-        let landing = Some(stage.land(input)?);
-        let row = input_row(stage, input, landing);
-        stage.inputs.push(InputRow { state: "passed_over".to_owned(), code: Some("400114".to_owned()), ..row });
+        stage.reject(&input.sha256, "400114", 1);
+        let (code, landing) = (Some("400114".to_owned()), Some(stage.land(input)?));
+        stage.close_input(input, Closed { code, landing, ..Closed::of("CRL", InputState::PassedOver) });
     }
     Ok(())
 }
@@ -173,26 +173,6 @@ fn causes(read: &[Read], whole: &Whole) -> BTreeMap<String, Vec<CauseOf>> {
     causes
 }
 
-/// The row of a file before it is known what became of it.
-fn input_row(stage: &Stage<'_>, input: &Input, landing: Option<String>) -> InputRow {
-    InputRow {
-        sha256: input.sha256.clone(),
-        name: input.name.clone(),
-        kind: "CRL".to_owned(),
-        origin: None,
-        receipt_no: None,
-        bytes: input.bytes,
-        state: String::new(),
-        code: None,
-        rows_read: 0,
-        rows_accepted: 0,
-        rows_rejected: 0,
-        rows_duplicate: 0,
-        landing,
-        landed_at: stage.recorded_at().to_string(),
-    }
-}
-
 /// A CRL's result, its landing, its counts.
 fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Whole) -> Result<()> {
     let sha256 = one.input.sha256.clone();
@@ -206,7 +186,7 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
         }
     }
     for cause in &causes {
-        stage.reject(&sha256, &cause.code, "error", 1);
+        stage.reject(&sha256, &cause.code, 1);
     }
     let mut findings: Vec<Finding> = causes.iter().map(|c| Finding::of(&c.code).because(&c.detail)).collect();
     let header = one.header.as_ref();
@@ -214,7 +194,7 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
         if findings.is_empty() {
             findings.push(Finding::of(code));
         }
-        stage.reject(&sha256, code, "warning", i64::try_from(count).unwrap_or(i64::MAX));
+        stage.reject(&sha256, code, i64::try_from(count).unwrap_or(i64::MAX));
     }
     let result = outbox::whole_file(Encoding::Cp932, None, None, &findings)?;
     stage.outbox_spooled(&outbox::result_path(Some("crl"), &one.input), result)?;
@@ -223,16 +203,15 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
         None => Some(stage.land(&one.input)?),
     };
     let taken = causes.is_empty();
-    let row = input_row(stage, &one.input, landing);
-    stage.inputs.push(InputRow {
+    let closed = Closed {
         origin: header.map(|h| h.distribution_point.clone()),
-        state: if taken { "accepted" } else { "refused" }.to_owned(),
         code: causes.first().map(|cause| cause.code.clone()),
-        rows_read: one.rows,
-        rows_accepted: if taken { one.rows } else { 0 },
-        rows_rejected: if taken { 0 } else { one.rows },
-        ..row
-    });
+        read: one.rows,
+        rejected: if taken { 0 } else { one.rows },
+        landing,
+        ..Closed::of("CRL", if taken { InputState::Accepted } else { InputState::Refused })
+    };
+    stage.close_input(&one.input, closed);
     Ok(())
 }
 
@@ -285,7 +264,7 @@ fn commit<'s>(
     for (point, count) in &written.duplicates {
         let sha256 = read.get(*point).map(|r| r.input.sha256.clone()).unwrap_or_default();
         let count = i64::try_from(*count).unwrap_or(i64::MAX);
-        stage.reject(&sha256, Oddity::Duplicate.code(), "warning", count);
+        stage.reject(&sha256, Oddity::Duplicate.code(), count);
     }
     let set_id = stage.set_id;
     let ends = read.iter().filter_map(|one| one.header.as_ref()).map(|h| h.next_update).min();

@@ -280,16 +280,17 @@ pub fn night_rows<R: Recorded>(rows: &[R], last: Option<R>, now: Moment, same: &
     let spans: Vec<Span> = rows.iter().map(R::span).collect();
     let is_last = |index: usize| last.as_ref().is_some_and(|last| same(&rows[index], last));
     let writes = night_writes(&spans, last.as_ref().map(|_| &is_last), now);
-    let write = |write: NightWrite| match write {
-        NightWrite::Again(index, to) => {
-            let mut row = rows[index].clone();
-            row.set_span(spans[index].0, to);
-            Some(row)
-        }
-        NightWrite::New => last.clone().map(|mut row| {
-            row.set_span(now, None);
+    // One row as a rule, for each of a nation's serials: a vector that grows would begin with room for four.
+    let mut out = Vec::with_capacity(writes.len());
+    for write in writes {
+        let (row, span) = match write {
+            NightWrite::Again(index, to) => (rows.get(index), (spans[index].0, to)),
+            NightWrite::New => (last.as_ref(), (now, None)),
+        };
+        out.extend(row.cloned().map(|mut row| {
+            row.set_span(span.0, span.1);
             row
-        }),
-    };
-    writes.into_iter().filter_map(write).collect()
+        }));
+    }
+    out
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::{InputRow, OutputRow, RejectionRow};
+use super::words::RunOutcome;
+
 /// One run: a job with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRow {
@@ -13,54 +16,6 @@ pub struct RunRow {
     pub parameters: String,
     pub code_version: String,
     pub config_digest: String,
-}
-
-/// One input of a run and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
-pub struct InputRow {
-    pub sha256: String,
-    /// File name as received.
-    pub name: String,
-    pub kind: String,
-    pub origin: Option<String>,
-    pub receipt_no: Option<i64>,
-    pub bytes: i64,
-    /// accepted, rejected, quarantined, refused.
-    pub state: String,
-    /// Code of a whole-file rejection.
-    pub code: Option<String>,
-    pub rows_read: i64,
-    pub rows_accepted: i64,
-    pub rows_rejected: i64,
-    pub rows_duplicate: i64,
-    /// Place below the lake; none when quarantined.
-    pub landing: Option<String>,
-    /// Recorded time of the night.
-    pub landed_at: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RejectionRow {
-    pub sha256: String,
-    pub code: String,
-    pub severity: String,
-    pub count: i64,
-}
-
-/// One file that a run published.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct OutputRow {
-    /// `lake/…` or `outbox/…`.
-    pub path: String,
-    pub sha256: String,
-    pub bytes: i64,
-    pub rows: Option<i64>,
-    pub content_digest: Option<String>,
-    pub table_name: Option<String>,
-    pub partition: Option<String>,
-    /// SHA-256 of a Parquet part's footer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub footer: Option<String>,
 }
 
 /// What becomes of an inbox file once its run is committed.
@@ -89,8 +44,7 @@ pub struct Committed {
     pub run_id: String,
     /// Set of generations; none when the run wrote no table.
     pub set_id: Option<i64>,
-    /// done, or done_with_rejections.
-    pub outcome: String,
+    pub outcome: RunOutcome,
     pub inputs: Vec<InputRow>,
     pub rejections: Vec<RejectionRow>,
     pub outputs: Vec<OutputRow>,

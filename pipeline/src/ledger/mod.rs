@@ -8,15 +8,19 @@ pub mod event;
 mod open;
 mod project;
 pub mod query;
+pub mod rows;
 pub mod verify;
+pub mod words;
 
 use std::sync::Arc;
 
 use sqlx::{AnyPool, AssertSqlSafe, Executor as _, FromRow, Row as _};
 use tokio::runtime::Runtime;
 
-pub use event::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
+pub use event::{Event, Move, RunRow};
 pub use open::Access;
+pub use rows::{InputRow, OutputRow, RejectionRow, Run};
+pub use words::{InputState, RunOutcome, RunState};
 
 use crate::digest;
 use crate::error::{Error, Result};

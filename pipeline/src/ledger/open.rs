@@ -7,7 +7,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
 
-use super::verify::PROJECTIONS;
+use super::rows;
 use super::{EVENT, Event, Ledger, Stored, project};
 use crate::error::{Error, Result};
 
@@ -149,8 +149,9 @@ impl Ledger {
     }
 }
 
+/// Tables that follow from the events.
 fn projections() -> impl Iterator<Item = &'static str> {
-    PROJECTIONS.iter().map(|(table, ..)| *table)
+    rows::projections().into_iter().map(|projection| projection.table)
 }
 
 /// One connection, opened and asked for something.

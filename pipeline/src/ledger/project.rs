@@ -4,7 +4,9 @@
 
 use sqlx::AnyConnection;
 
-use super::event::{Committed, Event};
+use super::event::{Committed, Event, GenerationRow, RunRow};
+use super::rows::{self, FolderRow, Run};
+use super::words::RunState;
 use crate::error::Result;
 
 /// Applies one event, which has that number, to the projections.
@@ -23,39 +25,44 @@ pub async fn project(connection: &mut AnyConnection, seq: i64, event: &Event) ->
         Event::RunStarted { run, at } => {
             // A run that failed or was cut off may start again under the same id.
             sqlx::query("DELETE FROM run WHERE run_id = $1").bind(run.run_id.clone()).execute(&mut *connection).await?;
-            sqlx::query(
-                "INSERT INTO run (run_id, job, business_date, parameters, code_version, config_digest, status, started_at, \
-                 started_seq) VALUES ($1, $2, $3, $4, $5, $6, 'started', $7, $8)",
-            )
-            .bind(run.run_id.clone())
-            .bind(run.job.clone())
-            .bind(run.business_date.clone())
-            .bind(run.parameters.clone())
-            .bind(run.code_version.clone())
-            .bind(run.config_digest.clone())
-            .bind(at.clone())
-            .bind(seq)
-            .execute(&mut *connection)
-            .await?;
+            let RunRow { run_id, job, business_date, parameters, code_version, config_digest } = run.clone();
+            let (status, started_at, started_seq) = (RunState::Started, at.clone(), seq);
+            let (set_id, finished_at, outcome, error, commit_seq) = (None, None, None, None, None);
+            let row = Run {
+                run_id,
+                job,
+                business_date,
+                parameters,
+                code_version,
+                config_digest,
+                status,
+                set_id,
+                started_at,
+                finished_at,
+                outcome,
+                error,
+                started_seq,
+                commit_seq,
+            };
+            rows::insert(connection, &[], &row).await?;
         }
         Event::RunCommitted(committed) => {
-            sqlx::query(
-                "UPDATE run SET status = 'committed', set_id = $1, outcome = $2, commit_seq = $3 WHERE run_id = $4",
-            )
-            .bind(committed.set_id)
-            .bind(committed.outcome.clone())
-            .bind(seq)
-            .bind(committed.run_id.clone())
-            .execute(connection)
-            .await?;
+            sqlx::query("UPDATE run SET status = $1, set_id = $2, outcome = $3, commit_seq = $4 WHERE run_id = $5")
+                .bind(RunState::Committed)
+                .bind(committed.set_id)
+                .bind(committed.outcome)
+                .bind(seq)
+                .bind(committed.run_id.clone())
+                .execute(connection)
+                .await?;
         }
         Event::RunPublished { run_id, at } => {
             if let Some(committed) = committed(connection, run_id).await? {
                 publish(connection, &committed).await?;
             }
-            end(connection, run_id, "published", at, None).await?;
+            end(connection, run_id, RunState::Published, at, None).await?;
         }
-        Event::RunFailed { run_id, error, at } => end(connection, run_id, "failed", at, Some(error)).await?,
+        Event::RunFailed { run_id, error, at } => end(connection, run_id, RunState::Failed, at, Some(error)).await?,
         Event::KeysRotated { key, mark, files, .. } => {
             set_key(connection, key, mark.as_deref()).await?;
             for file in files {
@@ -93,9 +100,15 @@ async fn committed(connection: &mut AnyConnection, run_id: &str) -> Result<Optio
     }
 }
 
-async fn end(connection: &mut AnyConnection, run_id: &str, status: &str, at: &str, error: Option<&str>) -> Result<()> {
+async fn end(
+    connection: &mut AnyConnection,
+    run_id: &str,
+    state: RunState,
+    at: &str,
+    error: Option<&str>,
+) -> Result<()> {
     sqlx::query("UPDATE run SET status = $1, finished_at = $2, error = $3 WHERE run_id = $4")
-        .bind(status.to_owned())
+        .bind(state)
         .bind(at.to_owned())
         .bind(error.map(str::to_owned))
         .bind(run_id.to_owned())
@@ -118,71 +131,21 @@ async fn set_fact(connection: &mut AnyConnection, name: &str, key: &str, value: 
 }
 
 async fn publish(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
-    for i in &c.inputs {
-        sqlx::query(
-            "INSERT INTO run_input (run_id, sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
-             rows_accepted, rows_rejected, rows_duplicate, landing, landed_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        )
-        .bind(c.run_id.clone())
-        .bind(i.sha256.clone())
-        .bind(i.name.clone())
-        .bind(i.kind.clone())
-        .bind(i.origin.clone())
-        .bind(i.receipt_no)
-        .bind(i.bytes)
-        .bind(i.state.clone())
-        .bind(i.code.clone())
-        .bind(i.rows_read)
-        .bind(i.rows_accepted)
-        .bind(i.rows_rejected)
-        .bind(i.rows_duplicate)
-        .bind(i.landing.clone())
-        .bind(i.landed_at.clone())
-        .execute(&mut *connection)
-        .await?;
+    let run = [c.run_id.as_str()];
+    for input in &c.inputs {
+        rows::insert(connection, &run, input).await?;
     }
-    for r in &c.rejections {
-        sqlx::query("INSERT INTO rejection (run_id, sha256, code, severity, count) VALUES ($1, $2, $3, $4, $5)")
-            .bind(c.run_id.clone())
-            .bind(r.sha256.clone())
-            .bind(r.code.clone())
-            .bind(r.severity.clone())
-            .bind(r.count)
-            .execute(&mut *connection)
-            .await?;
+    for rejection in &c.rejections {
+        rows::insert(connection, &run, rejection).await?;
     }
-    for o in &c.outputs {
-        sqlx::query(
-            "INSERT INTO run_output (run_id, path, sha256, bytes, rows, content_digest, table_name, partition, \
-             footer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(c.run_id.clone())
-        .bind(o.path.clone())
-        .bind(o.sha256.clone())
-        .bind(o.bytes)
-        .bind(o.rows)
-        .bind(o.content_digest.clone())
-        .bind(o.table_name.clone())
-        .bind(o.partition.clone())
-        .bind(o.footer.clone())
-        .execute(&mut *connection)
-        .await?;
+    for output in &c.outputs {
+        rows::insert(connection, &run, output).await?;
     }
-    for g in &c.generations {
-        sqlx::query(
-            "INSERT INTO generation (table_name, partition, set_id, dir, run_id, rows, content_digest) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(g.table.clone())
-        .bind(g.partition.clone())
-        .bind(c.set_id)
-        .bind(g.dir.clone())
-        .bind(c.run_id.clone())
-        .bind(g.rows)
-        .bind(g.content_digest.clone())
-        .execute(&mut *connection)
-        .await?;
+    for folder in &c.generations {
+        let GenerationRow { table, partition, dir, rows, content_digest } = folder.clone();
+        let (table_name, set_id, run_id) = (table, c.set_id, c.run_id.clone());
+        let row = FolderRow { table_name, partition, set_id, dir, run_id, rows, content_digest };
+        rows::insert(connection, &[], &row).await?;
     }
     for place in &c.removals {
         // Not LIKE: `_`, which names of tables have, would stand for any letter.

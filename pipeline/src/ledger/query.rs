@@ -1,39 +1,16 @@
 //! What readers ask of the ledger. Only published runs show, in the order of their start events, whatever the clock said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::event::{Committed, InputRow};
+use super::event::Committed;
+use super::rows::{FolderRow, InputRow, Run, select};
+use super::words::{InputState, RunState};
 use super::{Event, Ledger, Stored, last_event};
 use crate::error::{Error, Result};
 use crate::lake::{Generation, PartRef};
-
-/// A run as `runs list` shows it.
-#[derive(Debug, Clone, Serialize, FromRow)]
-pub struct RunStatus {
-    pub run_id: String,
-    pub job: String,
-    /// `YYYY-MM-DD`.
-    pub business_date: String,
-    /// JSON object.
-    pub parameters: String,
-    pub code_version: String,
-    pub config_digest: String,
-    /// started, committed, published, failed.
-    pub status: String,
-    pub set_id: Option<i64>,
-    pub started_at: String,
-    pub finished_at: Option<String>,
-    /// done, done_with_rejections; none before the commit.
-    pub outcome: Option<String>,
-    pub error: Option<String>,
-    /// Number of the event that started it.
-    #[serde(skip)]
-    pub started_seq: i64,
-}
 
 /// An input with the run that took it in.
 #[derive(FromRow)]
@@ -41,23 +18,6 @@ struct InputOf {
     run_id: String,
     #[sqlx(flatten)]
     input: InputRow,
-}
-
-const RUNS: &str = "SELECT run_id, job, business_date, parameters, code_version, config_digest, status, set_id, \
-     started_at, finished_at, outcome, error, started_seq FROM run";
-
-const INPUTS: &str = "SELECT i.run_id, i.sha256, name, kind, origin, receipt_no, bytes, state, code, rows_read, \
-     rows_accepted, rows_rejected, rows_duplicate, landing, landed_at FROM run_input i JOIN run r ON r.run_id = i.run_id";
-
-#[derive(FromRow)]
-struct GenerationRecord {
-    table_name: String,
-    partition: String,
-    set_id: i64,
-    dir: String,
-    rows: i64,
-    content_digest: String,
-    removed_by: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -70,20 +30,25 @@ struct PartRecord {
 
 impl Ledger {
     /// Runs in the order of their start, the newest last.
-    pub fn runs(&self) -> Result<Vec<RunStatus>> {
-        self.rows(AssertSqlSafe(format!("{RUNS} ORDER BY started_seq")), &[])
+    pub fn runs(&self) -> Result<Vec<Run>> {
+        self.rows(select::<Run>("ORDER BY started_seq"), &[])
     }
 
     /// Runs of one job for one business date, the newest last.
-    pub fn runs_of(&self, job: &str, business_date: &str) -> Result<Vec<RunStatus>> {
-        let sql = format!("{RUNS} WHERE job = $1 AND business_date = $2 ORDER BY started_seq");
-        self.rows(AssertSqlSafe(sql), &[job, business_date])
+    pub fn runs_of(&self, job: &str, business_date: &str) -> Result<Vec<Run>> {
+        self.rows(select::<Run>("WHERE job = $1 AND business_date = $2 ORDER BY started_seq"), &[job, business_date])
     }
 
     /// The newest run of a job.
-    pub fn newest_run(&self, job: &str) -> Result<Option<RunStatus>> {
-        let sql = format!("{RUNS} WHERE job = $1 ORDER BY started_seq DESC LIMIT 1");
-        Ok(self.rows(AssertSqlSafe(sql), &[job])?.pop())
+    pub fn newest_run(&self, job: &str) -> Result<Option<Run>> {
+        Ok(self.rows(select::<Run>("WHERE job = $1 ORDER BY started_seq DESC LIMIT 1"), &[job])?.pop())
+    }
+
+    /// Runs that are committed and not published, whatever else their rows say: `audit verify` goes by it.
+    pub fn committed_runs(&self) -> Result<Vec<String>> {
+        let rows: Vec<(String,)> =
+            self.rows("SELECT run_id FROM run WHERE status = $1 ORDER BY run_id", &[RunState::Committed.word()])?;
+        Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
     /// Whether a run of that id is published.
@@ -94,8 +59,8 @@ impl Ledger {
     }
 
     /// The run of that id, or of the one id that starts so.
-    pub fn run(&self, id: &str) -> Result<RunStatus> {
-        let mut found: Vec<RunStatus> = self.runs()?.into_iter().filter(|r| r.run_id.starts_with(id)).collect();
+    pub fn run(&self, id: &str) -> Result<Run> {
+        let mut found: Vec<Run> = self.runs()?.into_iter().filter(|r| r.run_id.starts_with(id)).collect();
         match (found.pop(), found.is_empty()) {
             (Some(run), true) => Ok(run),
             (Some(_), false) => Err(Error::usage(format!("several runs start with {id}"))),
@@ -105,17 +70,19 @@ impl Ledger {
 
     /// Inputs of one run, or of all.
     pub fn inputs(&self, run_id: Option<&str>) -> Result<Vec<(String, InputRow)>> {
-        let filter = if run_id.is_some() { "WHERE i.run_id = $1" } else { "" };
-        let sql = AssertSqlSafe(format!("{INPUTS} {filter} ORDER BY i.run_id, i.sha256"));
+        let filter = if run_id.is_some() { "WHERE run_id = $1" } else { "" };
+        let sql = select::<InputRow>(&format!("{filter} ORDER BY run_id, sha256"));
         let rows: Vec<InputOf> = self.rows(sql, run_id.as_slice())?;
         Ok(rows.into_iter().map(|row| (row.run_id, row.input)).collect())
     }
 
     /// Held inputs whose newest run says so: those that were taken in or refused later are not held any more.
     pub fn held(&self) -> Result<Vec<InputRow>> {
-        let newest = "WHERE i.state = 'held' AND NOT EXISTS (SELECT 1 FROM run_input o JOIN run p ON p.run_id = o.run_id \
-             WHERE o.sha256 = i.sha256 AND p.started_seq > r.started_seq) ORDER BY origin, receipt_no, i.sha256";
-        self.rows(AssertSqlSafe(format!("{INPUTS} {newest}")), &[])
+        let newest = "JOIN run r ON r.run_id = run_input.run_id WHERE state = $1 AND NOT EXISTS \
+             (SELECT 1 FROM run_input o JOIN run p ON p.run_id = o.run_id \
+             WHERE o.sha256 = run_input.sha256 AND p.started_seq > r.started_seq) \
+             ORDER BY origin, receipt_no, run_input.sha256";
+        self.rows(select::<InputRow>(newest), &[InputState::Held.word()])
     }
 
     /// Whether bytes of this digest were taken in before and so change nothing now. A file whose origin was not registered
@@ -166,20 +133,18 @@ impl Ledger {
             let PartRecord { sha256, bytes, footer, .. } = part;
             by_dir.entry(dir).or_default().push(PartRef { path, sha256, bytes, footer });
         }
-        let rows: Vec<GenerationRecord> = self.rows(
-            "SELECT table_name, partition, set_id, dir, rows, content_digest, removed_by FROM generation \
-             ORDER BY set_id, table_name, partition",
-            &[],
-        )?;
-        let generation = |row: GenerationRecord| Generation {
+        let gone: Vec<(String,)> = self.rows("SELECT dir FROM generation WHERE removed_by IS NOT NULL", &[])?;
+        let gone: BTreeSet<String> = gone.into_iter().map(|row| row.0).collect();
+        let rows: Vec<FolderRow> = self.rows(select::<FolderRow>("ORDER BY set_id, table_name, partition"), &[])?;
+        let generation = |row: FolderRow| Generation {
             parts: Arc::from(by_dir.remove(&row.dir).unwrap_or_default()),
             table: row.table_name,
             partition: row.partition,
-            set_id: row.set_id,
+            set_id: row.set_id.unwrap_or(0),
+            removed: gone.contains(&row.dir),
             dir: row.dir,
             rows: row.rows,
             content_digest: row.content_digest,
-            removed: row.removed_by.is_some(),
         };
         Ok(rows.into_iter().map(generation).collect())
     }
@@ -277,14 +242,14 @@ impl Ledger {
     }
 
     /// State of an input by its digest: the newest run's.
-    pub fn input_state(&self, sha256: &str) -> Result<Option<String>> {
+    pub fn input_state(&self, sha256: &str) -> Result<Option<InputState>> {
         Ok(self.input(sha256)?.map(|input| input.state))
     }
 
     /// What the newest run says of an input.
     pub fn input(&self, sha256: &str) -> Result<Option<InputRow>> {
-        let sql = format!("{INPUTS} WHERE i.sha256 = $1 ORDER BY r.started_seq DESC LIMIT 1");
-        let rows: Vec<InputRow> = self.rows(AssertSqlSafe(sql), &[sha256])?;
+        let newest = "JOIN run r ON r.run_id = run_input.run_id WHERE sha256 = $1 ORDER BY r.started_seq DESC LIMIT 1";
+        let rows: Vec<InputRow> = self.rows(select::<InputRow>(newest), &[sha256])?;
         Ok(rows.into_iter().next())
     }
 

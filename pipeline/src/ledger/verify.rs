@@ -1,73 +1,12 @@
 //! Does the ledger still say what it said? The chain is walked, and every projection is recomputed and compared.
 
+use std::collections::BTreeSet;
+
 use super::event::{Event, KINDS};
+use super::rows::{self, Projection};
 use super::{GENESIS, Ledger};
 use crate::error::{Error, Result};
 use crate::store::place;
-
-/// Tables that follow from the events: name, columns, number of leading columns that name a row. Compared as text.
-pub(super) const PROJECTIONS: &[(&str, &[&str], usize)] = &[
-    (
-        "run",
-        &[
-            "run_id",
-            "job",
-            "business_date",
-            "parameters",
-            "code_version",
-            "config_digest",
-            "status",
-            "set_id",
-            "started_at",
-            "finished_at",
-            "outcome",
-            "error",
-            "started_seq",
-            "commit_seq",
-        ],
-        1,
-    ),
-    (
-        "run_input",
-        &[
-            "run_id",
-            "sha256",
-            "name",
-            "kind",
-            "origin",
-            "receipt_no",
-            "bytes",
-            "state",
-            "code",
-            "rows_read",
-            "rows_accepted",
-            "rows_rejected",
-            "rows_duplicate",
-            "landing",
-            "landed_at",
-        ],
-        2,
-    ),
-    (
-        "run_output",
-        &[
-            "run_id",
-            "path",
-            "sha256",
-            "bytes",
-            "rows",
-            "content_digest",
-            "table_name",
-            "partition",
-            "removed_by",
-            "footer",
-        ],
-        2,
-    ),
-    ("rejection", &["run_id", "sha256", "code", "severity", "count"], 3),
-    ("generation", &["table_name", "partition", "set_id", "dir", "run_id", "rows", "content_digest", "removed_by"], 3),
-    ("fact", &["name", "key", "value"], 2),
-];
 
 impl Ledger {
     /// Every broken place found, in order; empty = intact. `signed_to` is the number of an event up to which `chain.head`
@@ -115,8 +54,8 @@ impl Ledger {
         let unsigned = unsigned.into_iter().filter(|(seq, _)| *seq > signed_to);
         findings.extend(unsigned.map(|(_, name)| format!("{name}: not signed by the keys of this lake")));
         fresh.append(&events)?;
-        for (table, columns, key) in PROJECTIONS {
-            self.compare(&fresh, table, columns, *key, &mut findings)?;
+        for projection in rows::projections() {
+            self.compare(&fresh, &projection, &mut findings)?;
         }
         self.look_at_schema(&fresh, &mut findings)?;
         Ok(findings)
@@ -147,30 +86,31 @@ impl Ledger {
         for row in own.iter().filter(|row| !expected.contains(row)) {
             findings.push(format!("ledger: {} {} is not of its schema", shown(row.first()), shown(row.get(1))));
         }
-        for row in expected.iter().filter(|row| !own.iter().any(|o| o[..2] == row[..2])) {
-            findings.push(format!("ledger: {} {} is missing", shown(row.first()), shown(row.get(1))));
+        for object in expected.iter().filter(|e| !own.iter().any(|o| o.iter().take(2).eq(e.iter().take(2)))) {
+            findings.push(format!("ledger: {} {} is missing", shown(object.first()), shown(object.get(1))));
         }
         Ok(())
     }
 
-    fn compare(&self, fresh: &Self, table: &str, columns: &[&str], key: usize, out: &mut Vec<String>) -> Result<()> {
+    fn compare(&self, fresh: &Self, projection: &Projection, out: &mut Vec<String>) -> Result<()> {
+        let Projection { table, columns, key } = projection;
         let list: Vec<String> = columns.iter().map(|c| format!("CAST({c} AS TEXT)")).collect();
         let sql = format!("SELECT {} FROM {table}", list.join(", "));
         let mut own = self.text_rows(sql.clone())?;
         let mut expected = fresh.text_rows(sql)?;
         own.sort();
         expected.sort();
-        let name = |row: &[Option<String>]| {
-            let parts: Vec<&str> = row[..key].iter().map(|c| c.as_deref().unwrap_or("")).collect();
+        let key_of = |row: &'_ Vec<Option<String>>| row.iter().take(*key).cloned().collect::<Vec<_>>();
+        let name = |row: &Vec<Option<String>>| {
+            let parts: Vec<String> = key_of(row).into_iter().map(Option::unwrap_or_default).collect();
             format!("ledger table {table}, row {}", parts.join(" "))
         };
         for row in own.iter().filter(|r| expected.binary_search(r).is_err()) {
             out.push(format!("{}: differs from the chain", name(row)));
         }
-        for row in expected.iter().filter(|r| own.binary_search(r).is_err()) {
-            if !own.iter().any(|o| o[..key] == row[..key]) {
-                out.push(format!("{}: missing", name(row)));
-            }
+        let keys: BTreeSet<_> = own.iter().map(key_of).collect();
+        for row in expected.iter().filter(|r| own.binary_search(r).is_err() && !keys.contains(&key_of(r))) {
+            out.push(format!("{}: missing", name(row)));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
+use shikaku_schemas::messages::{self, Severity};
 use shikaku_schemas::tables::{self, Layering, Table};
 
 use super::staged::{Landed, Lander, sync_files, sync_tree};
@@ -18,7 +19,7 @@ use crate::lake::typed::Record;
 use crate::lake::write::{Finished, TableWriter};
 use crate::lake::{order, tables as rows};
 use crate::ledger::event::{Committed, GenerationRow};
-use crate::ledger::{Event, InputRow, Move, OutputRow, RejectionRow, RunRow};
+use crate::ledger::{Event, InputRow, InputState, Move, OutputRow, RejectionRow, RunOutcome, RunRow};
 use crate::sort::Sorter;
 use crate::stamp::Reopen as _;
 use crate::time::BusinessDate;
@@ -76,7 +77,8 @@ pub struct Stage<'s> {
     pub set_id: i64,
     pub(super) dir: PathBuf,
     pub inputs: Vec<InputRow>,
-    pub rejections: BTreeMap<(String, String), (String, i64)>,
+    /// Findings by input and code.
+    pub rejections: BTreeMap<(String, String), i64>,
     pub(super) outputs: Vec<OutputRow>,
     generations: Vec<GenerationRow>,
     pub facts: Vec<(String, String, String)>,
@@ -86,6 +88,36 @@ pub struct Stage<'s> {
     read: Vec<Input>,
     /// Staged files that are not yet flushed to disk.
     pub(super) unflushed: Vec<PathBuf>,
+}
+
+impl RunReport {
+    fn outcome(&self) -> RunOutcome {
+        if self.rejections { RunOutcome::DoneWithRejections } else { RunOutcome::Done }
+    }
+}
+
+/// What became of an input.
+pub struct Closed {
+    pub kind: String,
+    pub origin: Option<String>,
+    pub receipt_no: Option<i64>,
+    pub state: InputState,
+    /// Code of a whole file.
+    pub code: Option<String>,
+    pub read: i64,
+    pub rejected: i64,
+    pub duplicate: i64,
+    /// Place below the lake; none if it did not land.
+    pub landing: Option<String>,
+}
+
+impl Closed {
+    /// Of that kind; nothing is known of it yet but its state.
+    pub fn of(kind: &str, state: InputState) -> Self {
+        let kind = kind.to_owned();
+        let (read, rejected, duplicate) = (0, 0, 0);
+        Self { kind, origin: None, receipt_no: None, state, code: None, read, rejected, duplicate, landing: None }
+    }
 }
 
 /// Whether a run is to be done.
@@ -279,9 +311,30 @@ impl<'s> Stage<'s> {
         self.removals.push(place);
     }
 
-    pub fn reject(&mut self, sha256: &str, code: &str, severity: &str, count: i64) {
-        let entry = self.rejections.entry((sha256.to_owned(), code.to_owned()));
-        entry.or_insert_with(|| (severity.to_owned(), 0)).1 += count;
+    /// Counts findings of an input; how grave they are stands in the catalogue.
+    pub fn reject(&mut self, sha256: &str, code: &str, count: i64) {
+        *self.rejections.entry((sha256.to_owned(), code.to_owned())).or_default() += count;
+    }
+
+    /// Ends an input: what it was, and what became of it.
+    pub fn close_input(&mut self, input: &Input, closed: Closed) {
+        let Closed { kind, origin, receipt_no, state, code, read, rejected, duplicate, landing } = closed;
+        self.inputs.push(InputRow {
+            sha256: input.sha256.clone(),
+            name: input.name.clone(),
+            kind,
+            origin,
+            receipt_no,
+            bytes: input.bytes,
+            state,
+            code,
+            rows_read: read,
+            rows_accepted: read - rejected - duplicate,
+            rows_rejected: rejected,
+            rows_duplicate: duplicate,
+            landing,
+            landed_at: self.recorded_at().to_string(),
+        });
     }
 
     pub fn fact(&mut self, name: &str, key: &str, value: impl Into<String>) {
@@ -308,12 +361,15 @@ impl<'s> Stage<'s> {
         let committed = Committed {
             run_id: self.run.run_id.clone(),
             set_id: (!self.generations.is_empty()).then_some(self.set_id),
-            outcome: if report.rejections { "done_with_rejections" } else { "done" }.to_owned(),
+            outcome: report.outcome(),
             inputs: self.inputs,
             rejections: self
                 .rejections
                 .into_iter()
-                .map(|((sha256, code), (severity, count))| RejectionRow { sha256, code, severity, count })
+                .map(|((sha256, code), count)| {
+                    let severity = messages::of(&code).severity.word().to_owned();
+                    RejectionRow { sha256, code, severity, count }
+                })
                 .collect(),
             outputs: self.outputs,
             generations: self.generations,
@@ -343,11 +399,11 @@ impl<'s> Stage<'s> {
             report.rows_accepted += input.rows_accepted;
             report.rows_rejected += input.rows_rejected;
             report.rows_duplicate += input.rows_duplicate;
-            let clean = matches!(input.state.as_str(), "accepted" | "passed_over");
+            let clean = matches!(input.state, InputState::Accepted | InputState::PassedOver);
             report.rejections |= !clean || input.rows_rejected > 0;
         }
-        for ((_, code), (severity, count)) in &self.rejections {
-            if severity == "error" || severity == "held" {
+        for ((_, code), count) in &self.rejections {
+            if matches!(messages::of(code).severity, Severity::Error | Severity::Held) {
                 *report.codes.entry(code.clone()).or_default() += count;
                 report.rejections = true;
             }
@@ -368,7 +424,7 @@ impl<'s> Stage<'s> {
             code_version: self.run.code_version.as_str().into(),
             config_digest: self.run.config_digest.as_str().into(),
             set_id: self.set_id,
-            outcome: if report.rejections { "done_with_rejections" } else { "done" }.into(),
+            outcome: report.outcome().word().into(),
         }])?;
         let inputs = batch_of(self.inputs.iter().map(|i| rows::run_input::Row {
             run_id: id(),
@@ -377,7 +433,7 @@ impl<'s> Stage<'s> {
             origin: i.origin.as_deref().map(Cow::Borrowed),
             receipt_no: i.receipt_no,
             bytes: i.bytes,
-            state: i.state.as_str().into(),
+            state: i.state.word().into(),
             rows_read: i.rows_read,
             rows_accepted: i.rows_accepted,
             rows_rejected: i.rows_rejected,
@@ -391,14 +447,13 @@ impl<'s> Stage<'s> {
             bytes: o.bytes,
             content_digest: o.content_digest.as_deref().map(Cow::Borrowed),
         }))?;
-        let rejections =
-            batch_of(self.rejections.iter().map(|((sha256, code), (severity, count))| rows::rejection::Row {
-                run_id: id(),
-                sha256: sha256.as_str().into(),
-                code: code.as_str().into(),
-                severity: severity.as_str().into(),
-                count: *count,
-            }))?;
+        let rejections = batch_of(self.rejections.iter().map(|((sha256, code), count)| rows::rejection::Row {
+            run_id: id(),
+            sha256: sha256.as_str().into(),
+            code: code.as_str().into(),
+            severity: messages::of(code).severity.word().into(),
+            count: *count,
+        }))?;
         let tables = [("run", run), ("run_input", inputs), ("run_output", outputs), ("rejection", rejections)];
         for (name, rows) in tables.iter().filter(|(_, rows)| rows.num_rows() > 0) {
             self.write_batch(tables::of(name), &partition, rows)?;

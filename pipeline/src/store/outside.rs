@@ -12,12 +12,15 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> NaiveDateTime;
 }
 
+/// Takes the name of a step that is done.
+pub type Step = dyn Fn(&str) -> Result<()> + Send + Sync;
+
 /// What the process brings: time, randomness, and (in tests) a place to die.
 pub struct Outside {
     pub clock: Box<dyn Clock>,
     pub entropy: Box<dyn Entropy>,
     /// Called after each step of a commit with its name; an error is that of the step, although it has taken effect.
-    pub step: Box<dyn Fn(&str) -> Result<()> + Send + Sync>,
+    pub step: Box<Step>,
 }
 
 /// Name of the file that is renamed to see whether that works.

@@ -62,7 +62,7 @@ pub fn verify(store: &Store) -> Result<Verified> {
     // The chain names the files; the projection of it was compared above.
     let commits = commits(store)?;
     let open: BTreeSet<String> =
-        store.ledger.runs()?.into_iter().filter(|r| r.status == "committed").map(|r| r.run_id).collect();
+        store.ledger.committed_runs()?.into_iter().collect();
     verified.unfinished_runs = open.len();
     let removed: BTreeSet<String> = commits
         .iter()
