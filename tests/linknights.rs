@@ -231,7 +231,7 @@ fn rows(store: &Store, table: &str) -> Vec<Told> {
     let table = tables::of(table);
     let reader = store.reader().unwrap();
     if table.layering == Layering::History {
-        let scan = HistoryScan::new(&reader, table, None, None).unwrap();
+        let scan = HistoryScan::new(&reader, table, None).unwrap();
         return scan.flat_map(|batch| plain_texts(table, &batch.unwrap())).collect();
     }
     let mut all = Vec::new();

@@ -628,7 +628,7 @@ fn bytes_of(file: &File) -> Vec<u8> {
 fn versions<K>(store: &Store, table: &'static Table, names: &[&str], key: impl Fn(&Row) -> K) -> Vec<Version<K>> {
     let reader = store.reader().unwrap();
     let cell = |row: &Row, name: &str| row[name].clone();
-    HistoryScan::new(&reader, table, None, None)
+    HistoryScan::new(&reader, table, None)
         .unwrap()
         .flat_map(|batch| plain_texts(table, &batch.unwrap()))
         .map(|row| Version {

@@ -219,7 +219,7 @@ impl At {
 }
 
 /// What is counted together.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Group<'b> {
     axis: &'static str,
     key: Cow<'b, str>,

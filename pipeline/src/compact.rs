@@ -24,7 +24,7 @@ pub fn compact(stage: &mut Stage<'_>, tables: &[&'static Table]) -> Result<()> {
     let reader = stage.store.reader()?;
     for table in tables {
         let mut writer = stage.table(table, layer(true))?;
-        for batch in HistoryScan::new(&reader, table, None, None)? {
+        for batch in HistoryScan::new(&reader, table, None)? {
             writer.write(batch?)?;
         }
         stage.finish_table(table, layer(true), writer)?;

@@ -72,7 +72,7 @@ type Part = (String, RecordBatch);
 /// Every row of a table's state.
 fn state<'r>(reader: &'r Reader, table: &'static Table) -> Result<Box<dyn Iterator<Item = Result<Part>> + 'r>> {
     if table.layering == Layering::History {
-        let scan = HistoryScan::new(reader, table, None, None)?;
+        let scan = HistoryScan::new(reader, table, None)?;
         return Ok(Box::new(scan.map(|batch| Ok((String::new(), batch?)))));
     }
     let mut generations: Vec<&Generation> = reader.snapshot.current(table);

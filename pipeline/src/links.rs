@@ -431,6 +431,6 @@ fn replace_if_changed<R: Record>(stage: &mut Stage<'_>, reader: &Reader, rows: V
     if before == now {
         return Ok(());
     }
-    stage.write_batch(table, "", &now)?;
+    stage.write_sorted(table, "", &now)?;
     stage.keep_newest(table, 1)
 }

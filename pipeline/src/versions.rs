@@ -78,7 +78,7 @@ pub fn write(
         let name = format!("{folder}/diff_v{version}.csv");
         stage.outbox(&name, &difference(table, &before, rows_now)?)?;
     }
-    stage.write_batch(table, &partition(month, version), rows_now)
+    stage.write_sorted(table, &partition(month, version), rows_now)
 }
 
 /// Columns whose values may leave the lake in a difference report (guarantee 6).

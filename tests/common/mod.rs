@@ -165,7 +165,7 @@ impl Lake {
         let table = tables::of(table);
         let reader = self.store().reader().unwrap();
         if table.layering == tables::Layering::History {
-            let scan = HistoryScan::new(&reader, table, None, None).unwrap();
+            let scan = HistoryScan::new(&reader, table, None).unwrap();
             return scan.flat_map(|batch| texts(table, &batch.unwrap())).collect();
         }
         reader.current(table).unwrap().iter().flat_map(|batch| texts(table, batch)).collect()

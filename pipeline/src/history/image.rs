@@ -239,6 +239,7 @@ impl<'a> Source<'a> for Framed<'a> {
             Slot::Image => Some(self.frame.image),
             Slot::SourceRecord => Some(self.frame.source_record),
             // The subscriber tables have no packed numbers or lists.
+            Slot::Packed => self.unpack().and(None),
             _ => None,
         }
     }
@@ -258,7 +259,7 @@ impl<'a> Source<'a> for Framed<'a> {
     }
 
     fn list(&mut self) -> Option<Vec<i32>> {
-        None
+        self.slot().and_then(|_| self.unpack()).and(None)
     }
 }
 

@@ -168,10 +168,6 @@ impl Columns {
         Self { table, builders: table.columns.iter().map(|c| Builder::of(c.kind())).collect(), rows: 0 }
     }
 
-    pub fn table(&self) -> &'static Table {
-        self.table
-    }
-
     pub fn rows(&self) -> usize {
         self.rows
     }

@@ -14,7 +14,7 @@ use arrow::row::Rows;
 use shikaku_schemas::tables::Table;
 
 use super::order::Keys;
-use super::read::{Prune, Reader};
+use super::read::Reader;
 use super::schema::named;
 use super::typed::Recorded;
 use crate::error::Result;
@@ -120,12 +120,7 @@ pub struct HistoryScan {
 
 impl HistoryScan {
     /// Of all columns, or of these and those that the rule needs.
-    pub fn new(
-        reader: &Reader,
-        table: &'static Table,
-        columns: Option<&[&'static str]>,
-        prune: Option<&Prune<'_>>,
-    ) -> Result<Self> {
+    pub fn new(reader: &Reader, table: &'static Table, columns: Option<&[&'static str]>) -> Result<Self> {
         let columns: Option<Vec<&str>> = columns.map(|some| {
             let needed = table.key.iter().map(String::as_str).chain([FROM, TO]);
             some.iter().copied().chain(needed).collect()
@@ -134,7 +129,7 @@ impl HistoryScan {
         let reader = reader.for_merge_of(generations.len());
         let mut streams: Vec<BatchStream> = Vec::new();
         for generation in generations {
-            streams.push(Box::new(reader.batches(table, generation, columns.as_deref(), prune)?));
+            streams.push(Box::new(reader.batches(table, generation, columns.as_deref(), None)?));
         }
         Self::over(table, streams)
     }

@@ -233,7 +233,7 @@ fn only(
 }
 
 /// A value that is looked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Wanted<'a> {
     Text(&'a str),
     Int(i64),

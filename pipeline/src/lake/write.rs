@@ -28,7 +28,7 @@ use crate::threads;
 const ROW_GROUP: usize = 1 << 20;
 /// Rows of a part: four row groups, so that a part stays below a gigabyte.
 const PART_ROWS: usize = 4 * ROW_GROUP;
-/// Rows turned into one Arrow batch; bounds what the writer holds in row form.
+/// Rows gathered before they go to the encoder.
 const BATCH: usize = 1 << 14;
 /// Rows from which on a table is encoded on a thread of its own.
 const AT_ONCE: i64 = 1 << 14;
@@ -185,9 +185,19 @@ impl<'a> TableWriter<'a> {
     }
 
     fn send(&mut self, batch: RecordBatch) -> Result<()> {
-        let count = batch.num_rows();
         self.digest.add(&batch)?;
-        self.rows += i64::try_from(count).map_err(|_| Error::failed("a table has too many rows"))?;
+        self.rows += i64::try_from(batch.num_rows()).map_err(|_| Error::failed("a table has too many rows"))?;
+        let room = PART_ROWS - self.in_part;
+        if room == 0 || batch.num_rows() <= room {
+            return self.send_whole(batch);
+        }
+        // A part ends with a row group.
+        self.send_whole(batch.slice(0, room))?;
+        self.send_whole(batch.slice(room, batch.num_rows() - room))
+    }
+
+    fn send_whole(&mut self, batch: RecordBatch) -> Result<()> {
+        let count = batch.num_rows();
         if self.in_part >= PART_ROWS {
             let (writer, path) = self.new_part()?;
             self.work(Work::Start(Box::new(writer), path))?;

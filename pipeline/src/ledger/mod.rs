@@ -69,7 +69,10 @@ impl Stored {
                 "ledger event {seq} ({kind}) was changed; run `shikaku audit verify`"
             )));
         }
-        Ok(serde_json::from_str(&self.body)?)
+        let (seq, kind) = (self.seq, &self.kind);
+        serde_json::from_str(&self.body).map_err(|_| {
+            Error::integrity(format!("ledger event {seq} ({kind}) cannot be read; run `shikaku audit verify`"))
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use super::event::{Committed, Event, GenerationRow, RunRow};
 use super::rows::{self, FolderRow, Run};
 use super::words::RunState;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Applies one event, which has that number, to the projections.
 pub async fn project(connection: &mut AnyConnection, seq: i64, event: &Event) -> Result<()> {
@@ -143,8 +143,9 @@ async fn publish(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
     }
     for folder in &c.generations {
         let GenerationRow { table, partition, dir, rows, content_digest } = folder.clone();
-        let (table_name, set_id, run_id) = (table, c.set_id, c.run_id.clone());
-        let row = FolderRow { table_name, partition, set_id, dir, run_id, rows, content_digest };
+        let set_id = c.set_id.ok_or_else(|| Error::integrity("a run wrote a table and has no set"))?;
+        let (table_name, run_id, removed_by) = (table, c.run_id.clone(), None);
+        let row = FolderRow { table_name, partition, set_id, dir, run_id, rows, content_digest, removed_by };
         rows::insert(connection, &[], &row).await?;
     }
     for place in &c.removals {

@@ -1,6 +1,6 @@
 //! What readers ask of the ledger. Only published runs show, in the order of their start events, whatever the clock said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, FromRow};
@@ -133,15 +133,13 @@ impl Ledger {
             let PartRecord { sha256, bytes, footer, .. } = part;
             by_dir.entry(dir).or_default().push(PartRef { path, sha256, bytes, footer });
         }
-        let gone: Vec<(String,)> = self.rows("SELECT dir FROM generation WHERE removed_by IS NOT NULL", &[])?;
-        let gone: BTreeSet<String> = gone.into_iter().map(|row| row.0).collect();
         let rows: Vec<FolderRow> = self.rows(select::<FolderRow>("ORDER BY set_id, table_name, partition"), &[])?;
         let generation = |row: FolderRow| Generation {
             parts: Arc::from(by_dir.remove(&row.dir).unwrap_or_default()),
             table: row.table_name,
             partition: row.partition,
-            set_id: row.set_id.unwrap_or(0),
-            removed: gone.contains(&row.dir),
+            set_id: row.set_id,
+            removed: row.removed_by.is_some(),
             dir: row.dir,
             rows: row.rows,
             content_digest: row.content_digest,

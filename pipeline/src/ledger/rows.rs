@@ -130,19 +130,21 @@ projection! {
 projection! {
     /// One published folder.
     #[derive(Debug, Clone, FromRow)]
-    FolderRow of "generation", key of 3, [] .. ["removed_by"] {
+    FolderRow of "generation", key of 3, [] .. [] {
         table_name: String,
         partition: String,
-        set_id: Option<i64>,
+        set_id: i64,
         dir: String,
         run_id: String,
         rows: i64,
         content_digest: String,
+        /// A later run that removed it.
+        removed_by: Option<String>,
     }
 }
 
 projection! {
-    /// Small state that later runs read.
+    /// Small state that later runs read; the only row that a later event writes over (`project::set_fact`).
     #[derive(Debug, Clone)]
     FactRow of "fact", key of 2, [] .. [] {
         name: String,

@@ -109,7 +109,7 @@ impl Pending {
 }
 
 /// Whose 処理通番 it is, until a serial has used it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     pub link_no: i64,
     /// Night of acceptance; none = this one.

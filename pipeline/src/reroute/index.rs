@@ -118,7 +118,7 @@ impl CoverageIndex {
     ) -> Result<Self> {
         let persons = persons(reader, claims, cutoff)?;
         let mut coverages = Vec::new();
-        for batch in HistoryScan::new(reader, tables::of("coverage"), Some(&COLUMNS), None)? {
+        for batch in HistoryScan::new(reader, tables::of("coverage"), Some(&COLUMNS))? {
             let batch = batch?;
             let columns = Columns::of(&batch)?;
             for row in 0..batch.num_rows() {
@@ -145,7 +145,7 @@ fn persons(reader: &Reader, claims: &BTreeSet<ClaimKey>, cutoff: NaiveDateTime) 
     const COLUMNS: [&str; 4] =
         [coverage::LINK_NO.name, coverage::INSURER_NO.name, coverage::SYMBOL_KEY.name, coverage::NUMBER_KEY.name];
     let mut persons = HashSet::new();
-    for batch in HistoryScan::new(reader, tables::of("coverage"), Some(&COLUMNS), None)? {
+    for batch in HistoryScan::new(reader, tables::of("coverage"), Some(&COLUMNS))? {
         let batch = batch?;
         let (links, insurers) = (coverage::LINK_NO.of(&batch)?, coverage::INSURER_NO.of(&batch)?);
         let (symbols, numbers) = (coverage::SYMBOL_KEY.of(&batch)?, coverage::NUMBER_KEY.of(&batch)?);
@@ -279,7 +279,7 @@ fn load_members(
     let wanted: BTreeSet<(&str, &str)> = coverages.iter().map(|h| (&*h.insurer_code, &*h.member_no)).collect();
     let columns = [member::BIRTH_DATE.name, member::SEX.name, member::KANA.name];
     let mut members = BTreeMap::new();
-    for batch in HistoryScan::new(reader, tables::of("member"), Some(&columns), None)? {
+    for batch in HistoryScan::new(reader, tables::of("member"), Some(&columns))? {
         let batch = batch?;
         let (codes, numbers) = (member::INSURER_CODE.of(&batch)?, member::MEMBER_NO.of(&batch)?);
         let (from, to) = (member::RECORDED_FROM.of(&batch)?, member::RECORDED_TO.of(&batch)?);

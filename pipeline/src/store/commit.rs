@@ -230,7 +230,11 @@ impl<'s> Stage<'s> {
 
     /// The same for rows that were gathered as columns.
     pub fn write_batch(&mut self, table: &'static Table, partition: &str, batch: &RecordBatch) -> Result<()> {
-        let sorted = order::sorted(table, batch)?;
+        self.write_sorted(table, partition, &order::sorted(table, batch)?)
+    }
+
+    /// The same for rows that are in order.
+    pub fn write_sorted(&mut self, table: &'static Table, partition: &str, sorted: &RecordBatch) -> Result<()> {
         let mut writer = self.table(table, partition)?;
         for start in (0..sorted.num_rows()).step_by(BATCH) {
             writer.write(sorted.slice(start, BATCH.min(sorted.num_rows() - start)))?;

@@ -61,8 +61,7 @@ pub fn verify(store: &Store) -> Result<Verified> {
     let mut known = Known::default();
     // The chain names the files; the projection of it was compared above.
     let commits = commits(store)?;
-    let open: BTreeSet<String> =
-        store.ledger.committed_runs()?.into_iter().collect();
+    let open: BTreeSet<String> = store.ledger.committed_runs()?.into_iter().collect();
     verified.unfinished_runs = open.len();
     let removed: BTreeSet<String> = commits
         .iter()
