@@ -312,7 +312,7 @@ fn parse_moment(text: &str) -> std::result::Result<NaiveDateTime, String> {
     moment.ok_or_else(|| "a moment is written YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS".to_owned())
 }
 
-/// Parses, runs, prints; the exit code is the contract's (design.md §2).
+/// Parses, runs, prints; the exit code is the contract's (rules.md §4).
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     outside::start_log(arguments.verbose, arguments.quiet);

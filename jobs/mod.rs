@@ -71,7 +71,7 @@ pub struct Due {
     pub month: Option<Month>,
 }
 
-/// All jobs in the order of a night (answers.md, Runs).
+/// All jobs in the order of a night (rules.md §3).
 pub const JOBS: &[Job] = &[
     masters::JOB,
     links::JOB,

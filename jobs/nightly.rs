@@ -38,7 +38,7 @@ pub struct Night {
 }
 
 impl Night {
-    /// First that applies: 5, 1, 3, 0 (answers.md, Runs).
+    /// First that applies: 5, 1, 3, 0 (rules.md §3).
     pub fn exit_code(&self) -> u8 {
         let has = |code| self.jobs.iter().any(|j| j.exit_code == code);
         [2, 4, 5, 1, 3].into_iter().find(|c| has(*c)).unwrap_or(0)

@@ -495,7 +495,7 @@ fn pem_is_as_good_as_der() {
     }
 }
 
-/// "Equal CRL number: accepted iff the bytes are equal" (answers.md): the CRL's, however it was packed.
+/// "Equal CRL number: accepted iff the bytes are equal" (rules.md): the CRL's, however it was packed.
 #[test]
 fn the_same_crl_in_pem_is_the_same_crl() {
     let (lake, [one, two, _]) = (fresh(false), nights());
@@ -505,7 +505,7 @@ fn the_same_crl_in_pem_is_the_same_crl() {
 }
 
 /// "No CRL number going back … unless the operator says so" (domain.md §4); "the online side never sees an older CRL than
-/// yesterday's" (design.md §4).
+/// yesterday's" (rules.md §6).
 #[test]
 fn an_override_holds_for_its_night() {
     let (lake, [one, two, three]) = (fresh(false), nights());
@@ -521,7 +521,7 @@ fn an_override_holds_for_its_night() {
     assert_eq!(lake.column("revocation", "serial"), ["1", "2", "3"]);
 }
 
-/// "3 = … a CRL set refused" (answers.md, Runs); the code is 400111.
+/// "3 = … a CRL set refused" (rules.md §3); the code is 400111.
 #[test]
 fn an_empty_set_is_refused_with_exit_3() {
     let (lake, [one, two, _]) = (fresh(false), nights());

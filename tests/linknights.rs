@@ -459,7 +459,7 @@ fn acquisitions_name_the_insurer_of_that_moment() {
     many(10, 1_000_000, Some(false), |_| None);
 }
 
-/// "End of cover = `lost_on`, or the day after under `last_day_with_cover`" (answers.md), here the global setting.
+/// "End of cover = `lost_on`, or the day after under `last_day_with_cover`" (rules.md), here the global setting.
 #[test]
 fn acquisitions_go_by_the_loss_day_setting() {
     many(6, 5_000_000, Some(true), |_| None);

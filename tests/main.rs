@@ -36,6 +36,7 @@ mod rules;
 // What holds across jobs.
 mod audit;
 mod crash;
+mod documents;
 mod hostile;
 mod hostile_der;
 mod intakefaults;

@@ -806,7 +806,7 @@ fn one_run(
     if fresh.len() > expected.len() {
         return Err(Wrong { origin: None, what: "files were judged that were not given".to_owned() });
     }
-    // Exit 3 when a record or file was rejected, quarantined or held (answers.md, Runs).
+    // Exit 3 when a record or file was rejected, quarantined or held (rules.md §3).
     let complaint = expected.values().any(|outcome| match outcome {
         Outcome::Read(lines) => lines.iter().any(|(_, v)| matches!(v, Verdict::Rejected(_))),
         Outcome::Refused(_) | Outcome::Held => true,
@@ -1065,7 +1065,7 @@ fn by_hand(nights: &[ByHand<'_>]) {
     }
 }
 
-/// "The first seen sets the start. A file rejected whole leaves its number unused" (answers.md); "a later file never
+/// "The first seen sets the start. A file rejected whole leaves its number unused" (rules.md); "a later file never
 /// overtakes an earlier one" (domain.md §3).
 #[test]
 fn a_damaged_first_file_sets_the_start_and_keeps_its_number() {
@@ -1086,7 +1086,7 @@ fn a_release_lets_go_what_waits_before_it_too() {
     ]);
 }
 
-/// "Only the last state of a night becomes a row" (answers.md), in however many runs it came.
+/// "Only the last state of a night becomes a row" (rules.md), in however many runs it came.
 #[test]
 fn the_last_state_of_a_night_does_not_depend_on_its_runs() {
     let (code, own) = insurer(0);

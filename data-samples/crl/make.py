@@ -275,7 +275,7 @@ def by_openssl():
         "PEM with two CRLs one after the other, each of them good and of 20 entries",
         40,
         "400101",
-        "medium that it is refused, low that it is 400101: answers.md has one distribution point for a CRL; to read only the first loses 20 revocations unseen, as OpenSSL does",
+        "medium that it is refused, low that it is 400101: rules.md has one distribution point for a CRL; to read only the first loses 20 revocations unseen, as OpenSSL does",
     )
 
     def bad(name, special, code, why, ca="ca-rsa2048", signer=None, **how):
@@ -299,7 +299,7 @@ def by_openssl():
         number=5,
         more="2.5.29.27 = critical,DER:020104",
     )
-    scope = "libs.md §b Traps: unknown critical extensions (IDP …) must be fatal; domain.md §4 knows full CRLs for one distribution point only. No sentence names this field"
+    scope = "libraries.md §2 Traps: unknown critical extensions (IDP …) must be fatal; domain.md §4 knows full CRLs for one distribution point only. No sentence names this field"
     bad("idp-indirect", "IDP with indirectCRL TRUE", "400109", f"medium: {scope}", idp="indirectCRL = TRUE")
     bad("idp-only-ca-certs", "IDP with onlyContainsCACerts TRUE", "400109", f"medium: {scope}", idp="onlyCA = TRUE")
     bad("idp-only-attribute-certs", "IDP with onlyContainsAttributeCerts TRUE", "400109", f"medium: {scope}", idp="onlyAA = TRUE")
@@ -328,7 +328,7 @@ def by_openssl():
         "unknown-critical-extension",
         "a critical CRL extension nobody knows",
         "400109",
-        "high: libs.md §b Traps: unknown critical extensions must be fatal; the text of 400109",
+        "high: libraries.md §2 Traps: unknown critical extensions must be fatal; the text of 400109",
         more="1.3.6.1.4.1.55555.1 = critical,DER:0500",
     )
     bad(
@@ -499,7 +499,7 @@ def by_hand():
     name = "unknown-critical-entry-extension"
     made = plain_entries(name)
     made[4] = entry(serials(name, 10, first=4)[4], revoked_on(4), reason(3), extension(UNKNOWN, b"\x05\x00", True))
-    bad(name, "an entry with a critical extension nobody knows", "400109", f"high: {listed}; libs.md §b Traps", signed(name, entries=made))
+    bad(name, "an entry with a critical extension nobody knows", "400109", f"high: {listed}; libraries.md §2 Traps", signed(name, entries=made))
     name = "certificate-issuer-entry-extension"
     made = plain_entries(name)
     issuer = tlv(0x30, tlv(0xA4, Ca("ca-p384").subject))
@@ -547,13 +547,13 @@ def by_hand():
         name,
         "TBS says sha384WithRSA, outside says sha256WithRSA, which is what signed",
         "400101",
-        "medium that it is 400101 and not 400102 (high that it is refused): libs.md §b Traps: outer == inner signature algorithm; RFC 5280 §5.1.1.2 MUST",
+        "medium that it is 400101 and not 400102 (high that it is refused): libraries.md §2 Traps: outer == inner signature algorithm; RFC 5280 §5.1.1.2 MUST",
         seal(rsa_ca, tbs(rsa_ca, name, plain_entries(name), inner=SHA384_RSA)),
         ca=rsa_ca,
     )
 
     # form
-    form = "high: the text of 400101 and its source RFC 5280 §5; design.md §4: any bytes end in a clear rejection"
+    form = "high: the text of 400101 and its source RFC 5280 §5; rules.md §6: any bytes end in a clear rejection"
     name = "truncated-by-one"
     bad(name, "the last byte is missing", "400101", form, signed(name)[:-1])
     name = "trailing-byte"
@@ -561,10 +561,10 @@ def by_hand():
         name,
         "one zero byte after the end",
         "400101",
-        "medium: libs.md §b speaks of a strict walk; no sentence names trailing bytes, and OpenSSL takes it",
+        "medium: libraries.md §2 speaks of a strict walk; no sentence names trailing bytes, and OpenSSL takes it",
         signed(name) + b"\0",
     )
-    ber = "high: RFC 5280 §5.1.1.3 signs the DER; libs.md §b: strict DER walk"
+    ber = "high: RFC 5280 §5.1.1.3 signs the DER; libraries.md §2: strict DER walk"
     name = "ber-indefinite-length-outside"
     bad(name, "BER: the outermost SEQUENCE has indefinite length; the signed bytes are DER", "400101", ber, indefinite(signed(name)))
     name = "ber-indefinite-length-inside"
@@ -603,7 +603,7 @@ def by_hand():
         name,
         "a critical CRL extension nobody knows, twice",
         "400109",
-        f"medium: libs.md §b Traps; {twice}, so 400101 is true as well, whichever is seen first",
+        f"medium: libraries.md §2 Traps; {twice}, so 400101 is true as well, whichever is seen first",
         signed(name, more=extension(UNKNOWN, b"\x05\x00", True) * 2),
     )
     name = "crl-number-21-octets"
@@ -625,7 +625,7 @@ def by_hand():
         made[place] = entry(serials(name, 10, first=4)[place] if serial is None else serial, when or revoked_on(place), *extensions)
         return made
 
-    said = "high: answers.md: negative or > 20 octets: a counted oddity in CRLs"
+    said = "high: rules.md: negative or > 20 octets: a counted oddity in CRLs"
     unsaid = "medium: no sentence of shared; to refuse it would stop the whole set (domain.md §4)"
     name = "duplicate-serial"
     made = plain_entries(name)
@@ -644,14 +644,14 @@ def by_hand():
     odd(
         name,
         "one serial of 20 octets with the high bit, so 21 octets of content, the first 00",
-        "medium: answers.md counts > 20 octets; hex of the integer has 40 digits, so perhaps not odd at all",
+        "medium: rules.md counts > 20 octets; hex of the integer has 40 digits, so perhaps not odd at all",
         changed(name, 9, tlv(0x02, b"\0\xff" + octets(name, 19)), extensions=[reason(1)]),
     )
     name = "serial-non-minimal"
     odd(
         name,
         "one serial is 00 00 41: two octets too many",
-        "low: not DER (X.690 §8.3.2); answers.md only says the input is normalised. Refusing it as 400101 is defensible, and OpenSSL does",
+        "low: not DER (X.690 §8.3.2); rules.md only says the input is normalised. Refusing it as 400101 is defensible, and OpenSSL does",
         changed(name, 0, b"\x02\x03\0\0\x41", extensions=[reason(1)]),
     )
     name = "serial-zero"

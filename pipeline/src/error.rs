@@ -53,7 +53,7 @@ impl Error {
         Self::Integrity(text.into())
     }
 
-    /// Exit status of the process (design.md §2).
+    /// Exit status of the process (rules.md §4).
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,

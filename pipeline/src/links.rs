@@ -83,7 +83,7 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
         delimited::accept(stage, file, outcome)?;
     }
     for (pending, code) in links.settle() {
-        // The record was accepted in its own night; its conflict is this run's (answers.md).
+        // The record was accepted in its own night; its conflict is this run's (rules.md).
         let sha256 = digest_of(stage, &pending.source.file)?;
         stage.reject(&sha256, code, 1);
     }

@@ -135,7 +135,7 @@ impl Masters {
         self.schemes.get(insurer_code).map_or("", String::as_str)
     }
 
-    /// Loss-day rule: per insurer code, then per 制度, then global (answers.md).
+    /// Loss-day rule: per insurer code, then per 制度, then global (rules.md).
     pub fn loss_day(&self, config: &Config, insurer_code: &str) -> LossDay {
         let own = self.definitions.get(insurer_code).and_then(|d| d.loss_day);
         own.or_else(|| config.coverage.loss_day_by_scheme.get(self.scheme(insurer_code)).copied())

@@ -22,7 +22,7 @@ use crate::text::cp932::Encoding;
 use crate::text::my_number;
 use crate::time::Month;
 
-/// Largest file (answers.md).
+/// Largest file (rules.md).
 const MAX_BYTES: i64 = 4_000_000_000;
 
 /// What the ledger keeps of a received file (fact `receipt_file`, key = SHA-256).

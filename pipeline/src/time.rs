@@ -7,7 +7,7 @@ use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime};
 pub struct BusinessDate(pub NaiveDate);
 
 impl BusinessDate {
-    /// D of a moment: before 08:00 it is still the night of yesterday (answers.md).
+    /// D of a moment: before 08:00 it is still the night of yesterday (rules.md).
     pub fn of(now_jst: NaiveDateTime) -> Self {
         let today = now_jst.date();
         let morning = now_jst.time() < hms(8, 0, 0);

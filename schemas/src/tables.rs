@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn open_tables_hold_no_personal_field() {
-        // link_no, serial and names may stand in restricted tables only (design.md guarantee 6).
+        // link_no, serial and names may stand in restricted tables only (rules.md §6).
         let personal: Vec<&str> = crate::layout::all()
             .iter()
             .flat_map(|l| &l.fields)

@@ -135,7 +135,7 @@ fn evening(date: NaiveDate) -> NaiveDateTime {
     date.and_time(NaiveTime::from_hms_opt(21, 0, 0).unwrap())
 }
 
-/// "Hex of the integer without leading zero nibbles" (answers.md); a negative one has its sign (fault C9, message 400123).
+/// "Hex of the integer without leading zero nibbles" (rules.md); a negative one has its sign (fault C9, message 400123).
 pub fn serial_text(octets: &[u8]) -> String {
     if octets[0] >= 0x80 {
         // Two's complement, as decimal arithmetic would do it: 256^n − the octets.
@@ -243,7 +243,7 @@ impl Book {
     /// "Every CRL verified against the configured CA certificate, in date (thisUpdate ≤ now < nextUpdate), no CRL number
     /// going back, and no distribution point of the previous generation missing" (domain.md §4); "CRL now = D+1 07:00",
     /// "equal CRL number: accepted iff the bytes are equal", "two CRLs of one distribution point: refused", "first set: no
-    /// missing-point check" (answers.md). Which of several codes a file has is not said, so any of them will do.
+    /// missing-point check" (rules.md). Which of several codes a file has is not said, so any of them will do.
     pub fn judge(&self, date: NaiveDate, set: &[List]) -> Refusal {
         let now = date.succ_opt().unwrap().and_time(NaiveTime::from_hms_opt(7, 0, 0).unwrap());
         let mut refusal = Refusal::default();
@@ -271,7 +271,7 @@ impl Book {
                     if list.number < before.number || (list.number == before.number && list != before) {
                         codes.insert("400105");
                     }
-                    // Never an older CRL than the one in force, whatever its number (design.md §4, 4).
+                    // Never an older CRL than the one in force, whatever its number (rules.md §6, 4).
                     if list.this_update < before.this_update {
                         codes.insert("400113");
                     }
@@ -328,7 +328,7 @@ impl Book {
         [added, removed, changed, after.len()]
     }
 
-    /// The last set of each night: "only the last state of a night becomes a row" (answers.md).
+    /// The last set of each night: "only the last state of a night becomes a row" (rules.md).
     fn nights(&self) -> BTreeMap<NaiveDate, Rows> {
         self.taken.iter().map(|(date, set)| (*date, rows(set))).collect()
     }
@@ -362,7 +362,7 @@ impl Book {
         all
     }
 
-    /// 1 有効, 2 失効, 3 一時停止 (reason 6), 5 検証エラー before the first set; "recorded time = D 21:00:00" (answers.md).
+    /// 1 有効, 2 失効, 3 一時停止 (reason 6), 5 検証エラー before the first set; "recorded time = D 21:00:00" (rules.md).
     /// Old when a night has passed whose set is not in force.
     pub fn certificate(&self, serial: &str, moment: NaiveDateTime) -> State {
         let mut state = State { validity: "unverifiable", set: None, listed: None };

@@ -1,5 +1,5 @@
 //! Slow, obvious oracle for the monthly receipt decision (レセプト振替・分割), written from domain.md §2, §3, §5,
-//! answers.md ("Time and identity", "Claimed member") and formats.md §5 alone, without sight of the implementation.
+//! rules.md §1 and §3 and formats.md §5 alone, without sight of the implementation.
 //! The caller has already applied the cut-off T (only coverages recorded before it), the loss_day setting and the
 //! normalisation of 記号・番号・カナ. Where the documents leave a choice there is an `// AMBIGUOUS:`.
 
@@ -114,7 +114,7 @@ fn undecided(outcome: &'static str, reason: &'static str) -> Decision {
 // == §5.1 claimed member ==
 /// All rows that count as "the claimed coverage": rows of the claimed member under the claimed 保険者番号・記号・番号.
 fn claimed_rows(all: &[Coverage], r: &Receipt) -> Result<Vec<usize>, &'static str> {
-    // Any valid time: lost and empty coverages identify a member too (answers.md, Claimed member).
+    // Any valid time: lost and empty coverages identify a member too (rules.md §3).
     let mut candidates = rows_where(all, |c| same_number(c, r) && birth_and_branch_match(c, r));
 
     // AMBIGUOUS: §5.1 tells members apart by sex and kana only "without 枝番"; several members that match a given 枝番
@@ -155,7 +155,7 @@ fn same_number(c: &Coverage, r: &Receipt) -> bool {
     number(c) == (&*r.insurer_no, &*r.symbol_key, &*r.number_key)
 }
 
-/// answers.md: a blank birth_date never matches; 枝番 given and unequal is no match, stored blank matches any.
+/// rules.md: a blank birth_date never matches; 枝番 given and unequal is no match, stored blank matches any.
 fn birth_and_branch_match(c: &Coverage, r: &Receipt) -> bool {
     let branch = r.branch_no.is_none() || c.branch_no.is_none() || r.branch_no == c.branch_no;
     branch && c.birth_date.is_some() && c.birth_date == r.birth_date
@@ -204,7 +204,7 @@ fn covers(c: &Coverage, on: i32) -> bool {
     c.acquired_on <= on && c.end.is_none_or(|end| on < end)
 }
 
-/// The preferred of some rows: newest acquired_on, newest recorded_from, then the ascending keys of answers.md.
+/// The preferred of some rows: newest acquired_on, newest recorded_from, then the ascending keys of rules.md.
 fn newest(all: &[Coverage], mut rows: Vec<usize>) -> Option<usize> {
     // AMBIGUOUS: blank 枝番 sorts before any. What is equal in everything here goes to the lower index (stable sort).
     rows.sort_by_key(|&i| {

@@ -1,4 +1,4 @@
-//! Slow, obvious oracle for certificate links (シリアル → 紐付番号), written from domain.md §4, answers.md ("Files in")
+//! Slow, obvious oracle for certificate links (シリアル → 紐付番号), written from domain.md §4, rules.md ("Files in")
 //! and formats.md §3 alone, without sight of the implementation.
 //! Where the documents leave a choice there is an `// AMBIGUOUS:`.
 
@@ -254,7 +254,7 @@ fn leads(from: u32, to: u32, successor: impl Fn(u32) -> Option<u32>) -> bool {
 
 // ---- Files over nights ---------------------------------------------------------------------------------------------
 
-/// Each file of a run in this order of kinds, then by receipt number. AMBIGUOUS: answers.md has answers in file order and
+/// Each file of a run in this order of kinds, then by receipt number. AMBIGUOUS: rules.md has answers in file order and
 /// tables that do not depend on the order of arrival, so there must be an order; it names none.
 pub const KINDS: [&str; 4] = ["LNKP", "REQM", "LNKR", "LNKU"];
 
@@ -311,7 +311,7 @@ impl Verdict {
 
 impl Answer {
     /// 処理結果区分 and the codes of the result file, and whether it counts as accepted, rejected or duplicate. AMBIGUOUS:
-    /// which 区分 a duplicate has; here 1, since a duplicate is no complaint (answers.md, Runs).
+    /// which 区分 a duplicate has; here 1, since a duplicate is no complaint (rules.md §3).
     pub fn told(&self) -> (&'static str, BTreeSet<String>, usize) {
         match self {
             Answer::Wrong(codes) => ("2", codes.clone(), 1),
@@ -380,7 +380,7 @@ pub struct Book {
 
 impl Book {
     /// One run of the night of `date`; `files` with the digest that stands for them. What is said of each file, and how
-    /// often the run has each error code: "a later conflict is a `rejection` row of the run that found it" (answers.md).
+    /// often the run has each error code: "a later conflict is a `rejection` row of the run that found it" (rules.md).
     pub fn run(&mut self, date: &str, files: &[(File, String)]) -> (Vec<(File, Outcome)>, BTreeMap<String, i64>) {
         let mut files = files.to_vec();
         files.sort_by_key(|(f, _)| (KINDS.iter().position(|k| *k == f.kind), f.receipt));
@@ -490,7 +490,7 @@ impl Book {
         })
     }
 
-    /// "Hex of the integer without leading zero nibbles, input normalised; negative or > 20 octets: 1xxxxx" (answers.md).
+    /// "Hex of the integer without leading zero nibbles, input normalised; negative or > 20 octets: 1xxxxx" (rules.md).
     /// Stands in the model as its first eight digits, which are different for all serials of the tests.
     fn serial(&mut self, text: &str) -> Result<u32, &'static str> {
         if text.is_empty() {
@@ -508,7 +508,7 @@ impl Book {
         Ok(number)
     }
 
-    /// "Recorded time = D 21:00:00. Only the last state of a night becomes a row" (answers.md).
+    /// "Recorded time = D 21:00:00. Only the last state of a night becomes a row" (rules.md).
     fn write_history(&mut self, date: &str) {
         for (serial, mark) in std::mem::take(&mut self.world.changed) {
             let holder = self.world.serials[&serial];
@@ -522,7 +522,7 @@ impl Book {
 
     /// "`acquired_at` = `created` of the file with the serial, date partition = night of acceptance, one per (serial,
     /// link_no), REQM makes none. Insurer = the newest acquired_on valid at acquired_at (ties: smallest insurer_no); none →
-    /// `99999999`" (answers.md).
+    /// `99999999`" (rules.md).
     fn write_acquisitions(&mut self, date: &str) {
         for (serial, mark) in std::mem::take(&mut self.world.linked) {
             let (origin, link) = (&self.origins[mark], self.world.serials[&serial].link);

@@ -1,5 +1,5 @@
 //! Slow, obvious model of subscriber files (SUB): whole files, runs and nights in; results and recorded history out.
-//! Written from domain.md §1–3, formats.md §1–2, answers.md ("Time and identity", "Files in", "Runs") and design.md §3–4
+//! Written from domain.md §1–3, formats.md §1–2, rules.md §1, "Files in", "Runs") and rules.md §5–4
 //! alone, without sight of the implementation. Dates and times are the digits of the file (`YYYYMMDD[hhmmss]`), so that
 //! text order is time order. Where the documents leave a choice there is an `// AMBIGUOUS:` with the choice made.
 
@@ -178,7 +178,7 @@ impl World {
     }
 
     /// One run of the night of `date`: everything in the inbox, what waits there and what is new. "Recorded time of
-    /// everything a night accepts = D 21:00:00" (answers.md).
+    /// everything a night accepts = D 21:00:00" (rules.md).
     pub fn run(&mut self, date: &str, files: &[File]) -> BTreeMap<File, Outcome> {
         let mut outcomes = BTreeMap::new();
         for (code, origin) in &mut self.origins {
@@ -326,7 +326,7 @@ impl Origin {
         // Field 14: "present iff any of 15–33 is; then 15, 17, 19, 27 are required".
         let any = COVERAGE.iter().any(|name| line.contains_key(*name));
         let all = ["insurer_no", "number", "acquired_on", "card_kind"].iter().all(|name| line.contains_key(*name));
-        // AMBIGUOUS: 削除 "with it [removes] that coverage" (answers.md) needs no more than the 資格通番.
+        // AMBIGUOUS: 削除 "with it [removes] that coverage" (rules.md) needs no more than the 資格通番.
         let named = operation == "3" && !any;
         if any != line.contains_key("coverage_seq") && !named || any && !all {
             classes.insert('2');

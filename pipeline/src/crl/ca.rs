@@ -13,7 +13,7 @@ use crate::digest;
 use crate::error::{At, Error, Result};
 use crate::time::from_millis;
 
-/// Signature algorithms of CRLs (libs.md §b, formats.md §4).
+/// Signature algorithms of CRLs (libraries.md §2, formats.md §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     RsaSha256,

@@ -1,4 +1,4 @@
-//! What is odd about a CRL and still taken: named and counted, never silently passed over (peers.md N11).
+//! What is odd about a CRL and still taken: named and counted, never silently passed over.
 
 /// One kind of oddity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::store::staged::{Landed, Lander};
 use crate::threads::spawn_scoped;
 
-/// Largest CRL that is taken, in bytes: 10 million entries are 350–420 MB (libs.md §b).
+/// Largest CRL that is taken, in bytes: 10 million entries are 350–420 MB (libraries.md §2).
 const MAX_BYTES: i64 = 2_000_000_000;
 /// Bytes of entries that a reader gathers before it hands them over.
 const HAND_OVER: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! One subscriber operation onto the state of one member (answers.md, Files in: SUB).
+//! One subscriber operation onto the state of one member (rules.md §2).
 
 use super::image::{Mover, State};
 

@@ -1,4 +1,4 @@
-//! Receipt numbers (受付番号): strictly +1 per origin and kind (answers.md, Files in).
+//! Receipt numbers (受付番号): strictly +1 per origin and kind (rules.md §2).
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Subscriber files of a night: inspected, put in order, checked record by record, applied per insurer, written as one delta.
 //!
 //! Insurers are independent and run in parallel; within one, files go by 受付番号 and lines in file order. Only the last
-//! state of the night becomes a row (answers.md, Time and identity).
+//! state of the night becomes a row (domain.md §3).
 
 use std::collections::{BTreeMap, BTreeSet};
 

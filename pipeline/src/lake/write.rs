@@ -1,5 +1,5 @@
 //! Writing Parquet parts: zstd, sorted rows, page index, statistics, bloom filters on lookup keys; encrypted when the table
-//! is restricted and keys are configured (uniform AES-256, PKMT1 metadata, no AAD prefix: libs.md §a).
+//! is restricted and keys are configured (uniform AES-256, PKMT1 metadata, no AAD prefix: libraries.md §1).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use crate::error::{At, Error, Result};
 use crate::keys::{Entropy, Keys};
 use crate::threads;
 
-/// Rows of a row group (design.md §3).
+/// Rows of a row group (rules.md §5).
 const ROW_GROUP: usize = 1 << 20;
 /// Rows of a part: four row groups, so that a part stays below a gigabyte.
 const PART_ROWS: usize = 4 * ROW_GROUP;

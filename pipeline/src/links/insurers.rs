@@ -1,4 +1,4 @@
-//! Who insured a person when a link was acquired: the newest 資格取得日 that is valid then (answers.md, Files in).
+//! Who insured a person when a link was acquired: the newest 資格取得日 that is valid then (rules.md §2).
 
 use std::collections::{BTreeMap, HashSet};
 

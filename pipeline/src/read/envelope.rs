@@ -1,7 +1,7 @@
 //! Files with header and trailer: `H,…`, `D,…` lines, `E,<count>`, or their XML form (formats.md, Common rules and §1).
 //!
 //! [`inspect`] decides in one streaming pass whether the file may be read at all, with one code for the whole file in the
-//! order answers.md gives; only then [`DataLines`] hands out the records. Nothing of a refused file is applied.
+//! order rules.md gives; only then [`DataLines`] hands out the records. Nothing of a refused file is applied.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -9,7 +9,7 @@ use crate::text::cp932::Encoding;
 use crate::text::my_number;
 use crate::time::Month;
 
-/// Longest line (answers.md).
+/// Longest line (rules.md).
 pub const MAX_LINE: usize = 64 * 1024;
 /// Largest receipt.
 const MAX_RECEIPT: usize = 16 * 1024 * 1024;

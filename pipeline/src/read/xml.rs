@@ -15,7 +15,7 @@ use super::records::{MAX_RECORD, RawRecord};
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
 
-/// Largest value of an element, and largest tag, in bytes (answers.md, Files in).
+/// Largest value of an element, and largest tag, in bytes (rules.md §2).
 pub const MAX_ELEMENT: usize = 4 * 1024;
 /// Largest piece read at once: a comment or the white space between two elements may be longer than a value.
 pub const MAX_EVENT: usize = 64 * 1024;

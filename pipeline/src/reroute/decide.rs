@@ -142,7 +142,7 @@ fn claimed_member(index: &CoverageIndex, claim: &Claim) -> Result<Vec<usize>, &'
             (Some(claimed), Some(stored)) => claimed == stored,
             _ => true,
         };
-        // A blank birth date never matches (answers.md).
+        // A blank birth date never matches (rules.md).
         branch && claim.birth_date.is_some() && held.birth_date == claim.birth_date
     };
     let mut members: Vec<usize> = Vec::new();
@@ -178,7 +178,7 @@ fn service_days(claim: &Claim) -> Vec<u32> {
     if days.is_empty() && claim.inpatient { (1..=31).filter(exists).collect() } else { days }
 }
 
-/// The covering one with the newest 資格取得日 (ties: newest recorded, then answers.md, Claimed member).
+/// The covering one with the newest 資格取得日 (ties: newest recorded, then rules.md §3).
 fn newest(index: &CoverageIndex, among: impl Iterator<Item = usize>, date: NaiveDate) -> Option<usize> {
     among.filter(|i| index.coverages[*i].covers(date)).min_by(|a, b| index.order(*a, *b))
 }

@@ -97,7 +97,7 @@ impl CoverageIndex {
         (&a.insurer_code, &a.member_no) == (&b.insurer_code, &b.member_no)
     }
 
-    /// Preference among coverages of one day: newest 資格取得日, newest recorded, then the smallest keys (answers.md).
+    /// Preference among coverages of one day: newest 資格取得日, newest recorded, then the smallest keys (rules.md).
     pub fn order(&self, a: usize, b: usize) -> Ordering {
         let (x, y) = (&self.coverages[a], &self.coverages[b]);
         let newest = (y.acquired_on, y.recorded_from).cmp(&(x.acquired_on, x.recorded_from));

@@ -148,7 +148,7 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).at(dir)?.sync_all().at(dir)
 }
 
-/// Identity of a run (answers.md): job, parameters, inputs, configuration. Inputs in any order.
+/// Identity of a run (rules.md): job, parameters, inputs, configuration. Inputs in any order.
 pub fn run_id(job: &str, parameters: &str, inputs: &[String], config_digest: &str) -> String {
     let mut sorted: Vec<&str> = inputs.iter().map(String::as_str).collect();
     sorted.sort_unstable();

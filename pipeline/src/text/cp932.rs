@@ -184,7 +184,7 @@ mod tests {
                 }
             }
         }
-        // 11,280 cells less 1,676 undefined ones (libs.md §c).
+        // 11,280 cells less 1,676 undefined ones (libraries.md §3).
         assert_eq!(decoded, 9604);
     }
 

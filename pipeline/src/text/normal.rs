@@ -1,4 +1,4 @@
-//! Normal forms by which 記号・番号 and names are compared (answers.md, Runs).
+//! Normal forms by which 記号・番号 and names are compared (rules.md §3).
 
 use unicode_normalization::UnicodeNormalization;
 
