@@ -1,7 +1,7 @@
 //! Eligibility check logs (資格確認ログ): each inquiry counted once for ever, and the daily partials that months are summed from.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use arrow::array::{Array as _, RecordBatch};
@@ -77,18 +77,19 @@ fn known_inquiries(reader: &Reader, files: &[Checked]) -> Result<Known> {
     if known.is_empty() {
         return Ok(known);
     }
-    let wanted: BTreeSet<String> = known.keys().cloned().collect();
-    let ascending: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let ascending: Vec<&str> = known.keys().map(String::as_str).collect();
+    let mut stored = Vec::new();
     for generation in reader.snapshot.current(table) {
         let prune = Prune { column: check_log::INQUIRY_NO.name, wanted: &ascending };
         for batch in reader.batches(table, generation, None, Some(&prune))? {
             for row in check_log::View::of(&batch?)?.rows() {
-                if let Some(content) = known.get_mut(&*row.inquiry_no) {
-                    *content = Some(content_of(&row));
+                if known.contains_key(&*row.inquiry_no) {
+                    stored.push((row.inquiry_no.clone().into_owned(), Some(content_of(&row))));
                 }
             }
         }
     }
+    known.extend(stored);
     Ok(known)
 }
 

@@ -158,13 +158,7 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let finding = Finding::of(code).because(&detail);
     let result = outbox::whole_file(file.answer, origin, file.header.as_ref(), &[finding])?;
     stage.outbox_spooled(&outbox::result_path(origin, &file.input), result)?;
-    let quarantined = code == "900001";
-    let (state, landing) = if quarantined {
-        stage.quarantine(&file.input)?;
-        (InputState::Quarantined, None)
-    } else {
-        (InputState::Rejected, Some(stage.land(&file.input)?))
-    };
+    let (state, landing) = stage.put_away(&file.input, Some(code))?;
     stage.close_input(&file.input, Closed { read: file.rows, rejected: file.rows, landing, ..closed(file, state) });
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::crl::set;
 use crate::digest;
 use crate::error::{Error, Result};
-use crate::history::image::{Target, Whole};
+use crate::history::image::Whole;
 use crate::history::known::{self, Wanted, WantedMembers};
 use crate::lake::history::{Span, known_before};
 use crate::lake::lookup;
@@ -239,8 +239,7 @@ impl Asked<'_> {
             wanted.entry(code).or_default().insert(member.parse().map_err(|_| broken())?, one);
         }
         let mut held = Vec::new();
-        for (code, members) in known::known(self.reader, [Target::Member, Target::Coverage], &wanted, Moment(i64::MIN))?
-        {
+        for (code, members) in known::known(self.reader, &wanted, Moment(i64::MIN))? {
             for rows in members.into_values() {
                 let (mut member, mut coverages) = (None, Vec::new());
                 for (_, row) in rows {

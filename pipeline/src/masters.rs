@@ -20,7 +20,7 @@ use crate::lake::Snapshot;
 use crate::lake::columns::{Columns, batch_of};
 use crate::lake::read::Reader;
 use crate::lake::tables as rows;
-use crate::ledger::{Event, InputState};
+use crate::ledger::Event;
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::master::{self, Kind};
 use crate::read::records::RawRecord;
@@ -231,18 +231,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             tracing::warn!(file = %&input.sha256[..12], code, "a master was refused or quarantined");
             stage.reject(&input.sha256, code, 1);
         }
-        let quarantined = code == Some("900001");
-        let landing = if quarantined {
-            stage.quarantine(input)?;
-            None
-        } else {
-            Some(stage.land(input)?)
-        };
-        let state = match code {
-            Some(_) if quarantined => InputState::Quarantined,
-            Some(_) => InputState::Rejected,
-            None => InputState::Accepted,
-        };
+        let (state, landing) = stage.put_away(input, code)?;
         let (read, rejected) = (outcome.read, if code.is_some() { outcome.read } else { 0 });
         let code = code.map(str::to_owned);
         stage.close_input(input, Closed { code, read, rejected, landing, ..Closed::of("MASTER", state) });

@@ -12,7 +12,6 @@ use crate::error::Result;
 use crate::inbox::Input;
 use crate::lake::columns::Columns;
 use crate::lake::tables::receipt::Row;
-use crate::ledger::InputState;
 use crate::outbox::{self, RecordKeys, ResultFile};
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
 use crate::stamp::Reopen as _;
@@ -116,13 +115,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             stage.reject(&input.sha256, broken.code, 1);
             tracing::warn!(file = %&input.sha256[..12], code = broken.code, line = broken.line, "receipt file refused");
         }
-        let quarantined = code.is_some_and(|b| b.code == "900001");
-        let landing = if quarantined {
-            stage.quarantine(input)?;
-            None
-        } else {
-            Some(stage.land(input)?)
-        };
+        let (state, landing) = stage.put_away(input, code.map(|b| b.code))?;
         if let (Some(mut accepted), Some(landing)) = (accepted, &landing) {
             accepted.file.landing.clone_from(landing);
             stage.fact("receipt_file", &input.sha256, serde_json::to_string(&accepted.file)?);
@@ -130,11 +123,6 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             let month = by_month.entry(accepted.file.month).or_insert_with(table);
             accepted.rows.iter().try_for_each(|row| month.push(row))?;
         }
-        let state = match code {
-            Some(_) if quarantined => InputState::Quarantined,
-            Some(_) => InputState::Rejected,
-            None => InputState::Accepted,
-        };
         let rejected = if code.is_some() { read } else { rejected };
         let code = code.map(|b| b.code.to_owned());
         stage.close_input(input, Closed { origin, code, read, rejected, landing, ..Closed::of("UKE", state) });

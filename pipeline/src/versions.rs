@@ -86,7 +86,7 @@ const NEVER_SHOWN: [&str; 2] = ["link_no", "serial"];
 
 /// `項目,変更前,変更後` behind the key, one row per changed value; UTF-8 with BOM.
 fn difference(table: &Table, before: &RecordBatch, now: &RecordBatch) -> Result<Vec<u8>> {
-    let keys = Keys::of(table, now)?;
+    let keys = Keys::of(table)?;
     let (keys_before, keys_now) = (keys.rows(before)?, keys.rows(now)?);
     // Key → its row before and now.
     let mut rows: BTreeMap<_, [Option<usize>; 2]> = BTreeMap::new();

@@ -65,9 +65,8 @@ impl Slot {
 }
 
 /// By [`Target`].
-static SLOTS: LazyLock<[Vec<Slot>; 2]> = LazyLock::new(|| {
-    [Target::Member, Target::Coverage].map(|t| t.table().columns.iter().map(|c| Slot::of(c.name())).collect())
-});
+static SLOTS: LazyLock<[Vec<Slot>; 2]> =
+    LazyLock::new(|| Target::BOTH.map(|t| t.table().columns.iter().map(|c| Slot::of(c.name())).collect()));
 
 /// How a column of the image is made from a record of one layout version.
 #[derive(Debug, Clone, Copy)]
@@ -264,6 +263,8 @@ impl<'a> Source<'a> for Framed<'a> {
 }
 
 impl Target {
+    pub const BOTH: [Self; 2] = [Self::Member, Self::Coverage];
+
     pub fn table(self) -> &'static Table {
         tables::of(match self {
             Self::Member => "member",

@@ -102,7 +102,7 @@ impl<'a> Intake<'a> {
             allow_number_like_my_number: self.definition.allow_number_like_my_number,
             code_maps: Some(&self.definition.code_maps),
         });
-        let packers = [Target::Member, Target::Coverage].map(|target| target.packer(layout, checked.encoding));
+        let packers = Target::BOTH.map(|target| target.packer(layout, checked.encoding));
         let between = Between::new(layout, self.scheme);
         let at = At::of(layout);
         let mut outcome = Outcome::default();

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, Int64Array};
+use arrow::array::Int64Array;
 use rayon::prelude::*;
 
 use super::apply::MemberState;
 use super::image::{Body, State, Target, Whole};
 use crate::error::{Error, Result};
-use crate::lake::history::{Span, Stored, resolve};
+use crate::lake::history::{Span, Spans, Stored, resolve};
 use crate::lake::read::{Group, Prune, Reader};
 use crate::lake::tables::{coverage, member};
 use crate::time::Moment;
@@ -73,19 +73,14 @@ struct Found {
 }
 
 /// Reads what is known of the wanted members as of a night whose recorded time is `now`.
-pub fn known(
-    reader: &Reader,
-    targets: [Target; 2],
-    wanted: &WantedMembers,
-    now: Moment,
-) -> Result<BTreeMap<String, KnownInsurer>> {
+pub fn known(reader: &Reader, wanted: &WantedMembers, now: Moment) -> Result<BTreeMap<String, KnownInsurer>> {
     let codes: Vec<&str> = wanted.keys().map(String::as_str).collect();
     let prune = Prune { column: member::INSURER_CODE.name, wanted: &codes };
     let insurers: Vec<(&String, Vec<(MemberNo, Wanted)>)> =
         wanted.iter().map(|(code, own)| (code, own.iter().map(|(m, w)| (*m, *w)).collect())).collect();
     let mut found: [Vec<Found>; 2] = [Vec::new(), Vec::new()];
     let mut groups: [Vec<Group>; 2] = [Vec::new(), Vec::new()];
-    for (index, target) in targets.iter().enumerate() {
+    for (index, target) in Target::BOTH.iter().enumerate() {
         groups[index] = reader.groups(target.table(), Some(&prune))?;
         let scanned: Vec<Vec<Found>> = groups[index]
             .par_iter()
@@ -96,7 +91,7 @@ pub fn known(
     }
     let whole = whole_members(&found, &insurers, now);
     let mut known: BTreeMap<String, KnownInsurer> = BTreeMap::new();
-    for ((target, groups), found) in targets.iter().zip(&groups).zip(found) {
+    for ((target, groups), found) in Target::BOTH.iter().zip(&groups).zip(found) {
         let mut rows = whole_rows(*target, groups, &found, &whole)?;
         for (index, row) in found.into_iter().enumerate() {
             let state = match rows.remove(&index) {
@@ -164,7 +159,7 @@ fn scan(
         let batch = batch?;
         let (codes, members) = (member::INSURER_CODE.of(&batch)?, member::MEMBER_NO.of(&batch)?);
         let (links, images) = (member::LINK_NO.of(&batch)?, member::IMAGE.of(&batch)?);
-        let (from, to) = (member::RECORDED_FROM.of(&batch)?, member::RECORDED_TO.of(&batch)?);
+        let spans = Spans::of(&batch)?;
         let seqs: Option<&Int64Array> = match target {
             Target::Member => None,
             Target::Coverage => Some(coverage::COVERAGE_SEQ.of(&batch)?),
@@ -184,12 +179,13 @@ fn scan(
             if own.get(*next).is_none_or(|(m, _)| *m != member) {
                 continue;
             }
+            let (from, to) = spans.at(row);
             found.push(Found {
                 insurer: *index,
                 member,
                 seq: seqs.map_or(0, |s| s.value(row)),
-                from: Moment(from.value(row)),
-                to: (!to.is_null(row)).then(|| Moment(to.value(row))),
+                from,
+                to,
                 link_no: links.value(row),
                 image: images.value(row),
                 place: Place { group: at, row: offset + row, rank: group.rank },

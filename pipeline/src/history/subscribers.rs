@@ -44,7 +44,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     }
     let now = Moment::from(stage.recorded_at());
     let wanted = wanted(&files, &masters)?;
-    let mut known = known::known(&reader, [Target::Member, Target::Coverage], &wanted, now)?;
+    let mut known = known::known(&reader, &wanted, now)?;
 
     let (members, coverages) = (tables::of("member"), tables::of("coverage"));
     let mut member_writer = stage.table(members, layer(false))?;

@@ -8,7 +8,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
 use arrow::compute::interleave_record_batch;
 use arrow::row::Rows;
 use shikaku_schemas::tables::Table;
@@ -16,7 +16,7 @@ use shikaku_schemas::tables::Table;
 use super::order::Keys;
 use super::read::Reader;
 use super::schema::named;
-use super::typed::Recorded;
+use super::typed::{Kind as _, Recorded, Timestamp};
 use crate::error::Result;
 use crate::time::Moment;
 
@@ -27,6 +27,25 @@ const TO: &str = "recorded_to";
 
 /// `recorded_from` and `recorded_to` of a row.
 pub type Span = (Moment, Option<Moment>);
+
+/// Recorded times of the rows of a batch.
+#[derive(Clone)]
+pub struct Spans {
+    from: TimestampMillisecondArray,
+    to: TimestampMillisecondArray,
+}
+
+impl Spans {
+    /// Of a batch that was read with both columns.
+    pub fn of(batch: &RecordBatch) -> Result<Self> {
+        let times = |name| named::<TimestampMillisecondArray>(batch, name).cloned();
+        Ok(Self { from: times(FROM)?, to: times(TO)? })
+    }
+
+    pub fn at(&self, row: usize) -> Span {
+        (Timestamp::get(&self.from, row), <Option<Timestamp>>::get(&self.to, row))
+    }
+}
 
 /// Whether a row was known at the moment just before `cutoff`.
 pub fn known_before((from, to): Span, cutoff: Moment) -> bool {
@@ -64,16 +83,7 @@ pub type BatchStream = Box<dyn Iterator<Item = Result<RecordBatch>>>;
 struct Block {
     batch: RecordBatch,
     keys: Rows,
-    from: TimestampMillisecondArray,
-    to: TimestampMillisecondArray,
-}
-
-impl Block {
-    fn of(table: &Table, batch: RecordBatch) -> Result<Self> {
-        let keys = Keys::of(table, &batch)?.rows(&batch)?;
-        let times = |name| named::<TimestampMillisecondArray>(&batch, name).cloned();
-        Ok(Self { keys, from: times(FROM)?, to: times(TO)?, batch })
-    }
+    spans: Spans,
 }
 
 /// One generation while it is merged.
@@ -111,7 +121,7 @@ impl Stored for Place {
 
 /// Resolved rows of a history table in (key, recorded_from) order, in batches; memory is one batch per generation.
 pub struct HistoryScan {
-    table: &'static Table,
+    keys: Keys,
     /// Older generations first.
     sources: Vec<Source>,
     /// Sources that have a row, the least last.
@@ -137,7 +147,8 @@ impl HistoryScan {
     /// The same over rows of each generation, older ones first: all rows of the keys that they have, in order.
     pub fn over(table: &'static Table, streams: Vec<BatchStream>) -> Result<Self> {
         let source = |batches| Source { batches, block: None, row: 0, slot: None };
-        let mut scan = Self { table, sources: streams.into_iter().map(source).collect(), order: Vec::new() };
+        let mut scan =
+            Self { keys: Keys::of(table)?, sources: streams.into_iter().map(source).collect(), order: Vec::new() };
         for index in 0..scan.sources.len() {
             scan.settle(index)?;
         }
@@ -150,7 +161,9 @@ impl HistoryScan {
         while source.block.as_ref().is_none_or(|block| source.row >= block.batch.num_rows()) {
             (source.row, source.slot) = (0, None);
             source.block = match source.batches.next().transpose()? {
-                Some(batch) => Some(Arc::new(Block::of(self.table, batch)?)),
+                Some(batch) => {
+                    Some(Arc::new(Block { keys: self.keys.rows(&batch)?, spans: Spans::of(&batch)?, batch }))
+                }
                 None => return Ok(()),
             };
         }
@@ -165,7 +178,7 @@ impl HistoryScan {
         let (x, y) = (&self.sources[a], &self.sources[b]);
         let (Some(p), Some(q)) = (&x.block, &y.block) else { return Ordering::Equal };
         let key = p.keys.row(x.row).cmp(&q.keys.row(y.row));
-        key.then_with(|| p.from.value(x.row).cmp(&q.from.value(y.row))).then(Reverse(a).cmp(&Reverse(b)))
+        key.then_with(|| p.spans.at(x.row).0.cmp(&q.spans.at(y.row).0)).then(Reverse(a).cmp(&Reverse(b)))
     }
 
     /// Whole keys, some thousand rows, not yet resolved.
@@ -185,8 +198,8 @@ impl HistoryScan {
                 blocks.push(Arc::clone(block));
                 blocks.len() - 1
             });
-            let to = (!block.to.is_null(row)).then(|| Moment(block.to.value(row)));
-            places.push(Place { key, slot, row, from: Moment(block.from.value(row)), to });
+            let (from, to) = block.spans.at(row);
+            places.push(Place { key, slot, row, from, to });
             source.row += 1;
             self.order.pop();
             self.settle(index)?;

@@ -85,59 +85,32 @@ impl Kind for Bytes {
     }
 }
 
-impl Kind for Int {
-    type Array = Int64Array;
-    type Value<'a> = i64;
+/// A kind whose values are copied: its array, its value and how that is made of a number there, its method of sink and source.
+macro_rules! copied {
+    ($kind:ident, $array:ty, $value:ty, $of:expr, $method:ident) => {
+        impl Kind for $kind {
+            type Array = $array;
+            type Value<'a> = $value;
 
-    fn get(array: &Int64Array, row: usize) -> i64 {
-        array.value(row)
-    }
-    fn put(value: &i64, sink: &mut Sink<'_>) {
-        sink.int(*value);
-    }
-    fn own(value: i64) -> i64 {
-        value
-    }
-    fn take<'a>(source: &mut impl Source<'a>) -> Option<i64> {
-        source.int()
-    }
+            fn get(array: &$array, row: usize) -> $value {
+                $of(array.value(row))
+            }
+            fn put(value: &$value, sink: &mut Sink<'_>) {
+                sink.$method(*value);
+            }
+            fn own(value: $value) -> $value {
+                value
+            }
+            fn take<'a>(source: &mut impl Source<'a>) -> Option<$value> {
+                source.$method()
+            }
+        }
+    };
 }
 
-impl Kind for Date {
-    type Array = Date32Array;
-    type Value<'a> = Day;
-
-    fn get(array: &Date32Array, row: usize) -> Day {
-        Day(array.value(row))
-    }
-    fn put(value: &Day, sink: &mut Sink<'_>) {
-        sink.day(*value);
-    }
-    fn own(value: Day) -> Day {
-        value
-    }
-    fn take<'a>(source: &mut impl Source<'a>) -> Option<Day> {
-        source.day()
-    }
-}
-
-impl Kind for Timestamp {
-    type Array = TimestampMillisecondArray;
-    type Value<'a> = Moment;
-
-    fn get(array: &TimestampMillisecondArray, row: usize) -> Moment {
-        Moment(array.value(row))
-    }
-    fn put(value: &Moment, sink: &mut Sink<'_>) {
-        sink.moment(*value);
-    }
-    fn own(value: Moment) -> Moment {
-        value
-    }
-    fn take<'a>(source: &mut impl Source<'a>) -> Option<Moment> {
-        source.moment()
-    }
-}
+copied!(Int, Int64Array, i64, std::convert::identity, int);
+copied!(Date, Date32Array, Day, Day, day);
+copied!(Timestamp, TimestampMillisecondArray, Moment, Moment, moment);
 
 impl Kind for List {
     type Array = ListArray;

@@ -184,33 +184,31 @@ impl<'a> TableWriter<'a> {
         self.send(batch)
     }
 
+    /// Hands rows to the encoder, some thousand at once; a part ends with a row group.
     fn send(&mut self, batch: RecordBatch) -> Result<()> {
         self.digest.add(&batch)?;
         self.rows += i64::try_from(batch.num_rows()).map_err(|_| Error::failed("a table has too many rows"))?;
-        let room = PART_ROWS - self.in_part;
-        if room == 0 || batch.num_rows() <= room {
-            return self.send_whole(batch);
+        let mut sent = 0;
+        loop {
+            if self.in_part >= PART_ROWS {
+                let (writer, path) = self.new_part()?;
+                self.work(Work::Start(Box::new(writer), path))?;
+                self.in_part = 0;
+            }
+            // A small table is not worth a thread.
+            if self.rows >= AT_ONCE
+                && let Some(Encoder::Here(parts)) = self.encoder.take_if(|e| matches!(e, Encoder::Here(_)))
+            {
+                self.encoder = Some(Encoder::There(Background::start(parts)?));
+            }
+            let count = (batch.num_rows() - sent).min(PART_ROWS - self.in_part).min(BATCH);
+            self.work(Work::Rows(batch.slice(sent, count)))?;
+            self.in_part += count;
+            sent += count;
+            if sent == batch.num_rows() {
+                return Ok(());
+            }
         }
-        // A part ends with a row group.
-        self.send_whole(batch.slice(0, room))?;
-        self.send_whole(batch.slice(room, batch.num_rows() - room))
-    }
-
-    fn send_whole(&mut self, batch: RecordBatch) -> Result<()> {
-        let count = batch.num_rows();
-        if self.in_part >= PART_ROWS {
-            let (writer, path) = self.new_part()?;
-            self.work(Work::Start(Box::new(writer), path))?;
-            self.in_part = 0;
-        }
-        self.in_part += count;
-        // A small table is not worth a thread.
-        if self.rows >= AT_ONCE
-            && let Some(Encoder::Here(parts)) = self.encoder.take_if(|e| matches!(e, Encoder::Here(_)))
-        {
-            self.encoder = Some(Encoder::There(Background::start(parts)?));
-        }
-        self.work(Work::Rows(batch))
     }
 
     fn work(&mut self, work: Work) -> Result<()> {

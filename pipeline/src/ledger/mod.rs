@@ -63,16 +63,14 @@ impl Stored {
 
     /// The event, only if it is what was chained and signed. What is obeyed is read through here.
     pub fn trusted(&self, keys: Option<&Keys>) -> Result<Event> {
-        if !self.is_chained_to(&self.prev) || !self.is_signed(keys) {
+        let damaged = |how: &str| {
             let (seq, kind) = (self.seq, &self.kind);
-            return Err(Error::integrity(format!(
-                "ledger event {seq} ({kind}) was changed; run `shikaku audit verify`"
-            )));
+            Error::integrity(format!("ledger event {seq} ({kind}) {how}; run `shikaku audit verify`"))
+        };
+        if !self.is_chained_to(&self.prev) || !self.is_signed(keys) {
+            return Err(damaged("was changed"));
         }
-        let (seq, kind) = (self.seq, &self.kind);
-        serde_json::from_str(&self.body).map_err(|_| {
-            Error::integrity(format!("ledger event {seq} ({kind}) cannot be read; run `shikaku audit verify`"))
-        })
+        serde_json::from_str(&self.body).map_err(|_| damaged("cannot be read"))
     }
 }
 

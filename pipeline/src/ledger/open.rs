@@ -7,8 +7,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
 
-use super::rows;
-use super::{EVENT, Event, Ledger, Stored, project};
+use super::{EVENT, Event, Ledger, Stored, project, rows};
 use crate::error::{Error, Result};
 
 /// What the ledger is opened for.

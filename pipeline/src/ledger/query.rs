@@ -53,8 +53,8 @@ impl Ledger {
 
     /// Whether a run of that id is published.
     pub fn is_published(&self, run_id: &str) -> Result<bool> {
-        let rows: Vec<(String,)> =
-            self.rows("SELECT run_id FROM run WHERE run_id = $1 AND status = 'published'", &[run_id])?;
+        let rows: Vec<(String,)> = self
+            .rows("SELECT run_id FROM run WHERE run_id = $1 AND status = $2", &[run_id, RunState::Published.word()])?;
         Ok(!rows.is_empty())
     }
 
@@ -89,9 +89,9 @@ impl Ledger {
     /// (`400005`) is looked at again, since the master may have it by now.
     pub fn is_known_input(&self, sha256: &str) -> Result<bool> {
         let rows: Vec<(String,)> = self.rows(
-            "SELECT run_id FROM run_input WHERE sha256 = $1 AND state NOT IN ('refused', 'held') \
+            "SELECT run_id FROM run_input WHERE sha256 = $1 AND state NOT IN ($2, $3) \
              AND (code IS NULL OR code <> '400005') LIMIT 1",
-            &[sha256],
+            &[sha256, InputState::Refused.word(), InputState::Held.word()],
         )?;
         Ok(!rows.is_empty())
     }
@@ -184,8 +184,8 @@ impl Ledger {
     /// Runs that are committed but not published, in the order of their commits, with what they committed and the hash of
     /// that event; only what is chained and signed as it was written.
     pub fn unpublished(&self) -> Result<Vec<(Committed, String)>> {
-        let open: Vec<(Option<i64>,)> =
-            self.rows("SELECT commit_seq FROM run WHERE status = 'committed' ORDER BY commit_seq", &[])?;
+        let open: Vec<(Option<i64>,)> = self
+            .rows("SELECT commit_seq FROM run WHERE status = $1 ORDER BY commit_seq", &[RunState::Committed.word()])?;
         let mut found = Vec::new();
         for seq in open.into_iter().filter_map(|row| row.0) {
             found.extend(self.committed_at(seq)?);
@@ -204,9 +204,8 @@ impl Ledger {
     /// What the newest commit removed, if it is published: all that a kill can have left undone.
     pub fn last_removals(&self) -> Result<Option<Committed>> {
         let newest: Vec<(i64,)> = self.rows(
-            "SELECT commit_seq FROM run WHERE status = 'published' AND commit_seq = \
-             (SELECT MAX(commit_seq) FROM run)",
-            &[],
+            "SELECT commit_seq FROM run WHERE status = $1 AND commit_seq = (SELECT MAX(commit_seq) FROM run)",
+            &[RunState::Published.word()],
         )?;
         let Some((seq,)) = newest.first() else { return Ok(None) };
         Ok(self.committed_at(*seq)?.map(|(committed, _)| committed))

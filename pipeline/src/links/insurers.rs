@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
 use chrono::NaiveDate;
 use rayon::prelude::*;
 use shikaku_schemas::tables;
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::lake::history::{self, resolve};
+use crate::lake::history::{self, Spans, resolve};
 use crate::lake::read::{Group, Reader};
 use crate::lake::tables::coverage as table;
 use crate::masters::Masters;
@@ -179,8 +179,7 @@ struct Keys<'b> {
     codes: &'b StringArray,
     members: &'b StringArray,
     seqs: &'b Int64Array,
-    from: &'b TimestampMillisecondArray,
-    to: &'b TimestampMillisecondArray,
+    spans: Spans,
 }
 
 impl<'b> Keys<'b> {
@@ -189,14 +188,13 @@ impl<'b> Keys<'b> {
             codes: table::INSURER_CODE.of(batch)?,
             members: table::MEMBER_NO.of(batch)?,
             seqs: table::COVERAGE_SEQ.of(batch)?,
-            from: table::RECORDED_FROM.of(batch)?,
-            to: table::RECORDED_TO.of(batch)?,
+            spans: Spans::of(batch)?,
         })
     }
 
     fn stored(&self, row: usize, rank: usize) -> Stored {
         let key = (self.codes.value(row).to_owned(), self.members.value(row).to_owned(), self.seqs.value(row));
-        let to = (!self.to.is_null(row)).then(|| Moment(self.to.value(row)));
-        Stored { key, from: Moment(self.from.value(row)), to, rank, cover: None }
+        let (from, to) = self.spans.at(row);
+        Stored { key, from, to, rank, cover: None }
     }
 }

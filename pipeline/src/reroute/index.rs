@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use arrow::array::{BinaryArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{BinaryArray, Date32Array, Int64Array, RecordBatch, StringArray};
 use chrono::{NaiveDate, NaiveDateTime};
 use shikaku_schemas::tables;
 
 use crate::config::{Config, LossDay};
 use crate::error::Result;
-use crate::lake::history::{HistoryScan, Span, known_before};
+use crate::lake::history::{HistoryScan, Spans, known_before};
 use crate::lake::read::Reader;
 use crate::lake::tables::{coverage, member};
-use crate::lake::typed::{Bytes, Date, Kind as _, Text, Timestamp};
+use crate::lake::typed::{Bytes, Date, Kind as _, Text};
 use crate::masters::Masters;
 use crate::text::normal;
 use crate::time::Day;
@@ -122,7 +122,7 @@ impl CoverageIndex {
             let batch = batch?;
             let columns = Columns::of(&batch)?;
             for row in 0..batch.num_rows() {
-                if persons.contains(&columns.link_no.value(row)) && known_before(columns.span(row), cutoff.into()) {
+                if persons.contains(&columns.link_no.value(row)) && known_before(columns.spans.at(row), cutoff.into()) {
                     let code = columns.insurer_code.value(row);
                     coverages.push(columns.held(row, masters.loss_day(config, code)));
                 }
@@ -149,12 +149,11 @@ fn persons(reader: &Reader, claims: &BTreeSet<ClaimKey>, cutoff: NaiveDateTime) 
         let batch = batch?;
         let (links, insurers) = (coverage::LINK_NO.of(&batch)?, coverage::INSURER_NO.of(&batch)?);
         let (symbols, numbers) = (coverage::SYMBOL_KEY.of(&batch)?, coverage::NUMBER_KEY.of(&batch)?);
-        let (from, to) = (coverage::RECORDED_FROM.of(&batch)?, coverage::RECORDED_TO.of(&batch)?);
+        let spans = Spans::of(&batch)?;
         for row in 0..batch.num_rows() {
             let text = |values: &StringArray| values.value(row).to_owned();
-            let span = (Timestamp::get(from, row), <Option<Timestamp>>::get(to, row));
             let claimed = || claims.contains(&(text(insurers), text(symbols), text(numbers)));
-            if known_before(span, cutoff.into()) && claimed() {
+            if known_before(spans.at(row), cutoff.into()) && claimed() {
                 persons.insert(links.value(row));
             }
         }
@@ -162,8 +161,8 @@ fn persons(reader: &Reader, claims: &BTreeSet<ClaimKey>, cutoff: NaiveDateTime) 
     Ok(persons)
 }
 
-/// Columns of `coverage` that a decision looks at.
-const COLUMNS: [&str; 16] = [
+/// Columns of `coverage` that a decision looks at; a scan adds the recorded times.
+const COLUMNS: [&str; 14] = [
     coverage::INSURER_CODE.name,
     coverage::MEMBER_NO.name,
     coverage::COVERAGE_SEQ.name,
@@ -178,8 +177,6 @@ const COLUMNS: [&str; 16] = [
     coverage::CARD_RETURNED_ON.name,
     coverage::SYMBOL_RAW.name,
     coverage::NUMBER_RAW.name,
-    coverage::RECORDED_FROM.name,
-    coverage::RECORDED_TO.name,
 ];
 
 /// [`COLUMNS`] of a batch.
@@ -198,8 +195,7 @@ struct Columns<'b> {
     card_returned_on: &'b Date32Array,
     symbol_raw: &'b BinaryArray,
     number_raw: &'b BinaryArray,
-    recorded_from: &'b TimestampMillisecondArray,
-    recorded_to: &'b TimestampMillisecondArray,
+    spans: Spans,
 }
 
 impl<'b> Columns<'b> {
@@ -219,13 +215,8 @@ impl<'b> Columns<'b> {
             card_returned_on: coverage::CARD_RETURNED_ON.of(batch)?,
             symbol_raw: coverage::SYMBOL_RAW.of(batch)?,
             number_raw: coverage::NUMBER_RAW.of(batch)?,
-            recorded_from: coverage::RECORDED_FROM.of(batch)?,
-            recorded_to: coverage::RECORDED_TO.of(batch)?,
+            spans: Spans::of(batch)?,
         })
-    }
-
-    fn span(&self, row: usize) -> Span {
-        (Timestamp::get(self.recorded_from, row), <Option<Timestamp>>::get(self.recorded_to, row))
     }
 
     /// A coverage under its insurer's rule; what identifies its member is still to come.
@@ -247,7 +238,7 @@ impl<'b> Columns<'b> {
             end: date(self.lost_on).map(|lost| end_of_cover(acquired_on, lost, rule)),
             died: <Option<Text>>::get(self.loss_reason, row).as_deref() == Some("02"),
             card_returned_on: date(self.card_returned_on),
-            recorded_from: Timestamp::get(self.recorded_from, row).at(),
+            recorded_from: self.spans.at(row).0.at(),
             birth_date: None,
             sex: None,
             kana_key: None,
@@ -282,13 +273,12 @@ fn load_members(
     for batch in HistoryScan::new(reader, tables::of("member"), Some(&columns))? {
         let batch = batch?;
         let (codes, numbers) = (member::INSURER_CODE.of(&batch)?, member::MEMBER_NO.of(&batch)?);
-        let (from, to) = (member::RECORDED_FROM.of(&batch)?, member::RECORDED_TO.of(&batch)?);
+        let spans = Spans::of(&batch)?;
         let (births, sexes, kanas) =
             (member::BIRTH_DATE.of(&batch)?, member::SEX.of(&batch)?, member::KANA.of(&batch)?);
         for row in 0..batch.num_rows() {
             let key = (codes.value(row), numbers.value(row));
-            let span = (Timestamp::get(from, row), <Option<Timestamp>>::get(to, row));
-            if !wanted.contains(&key) || !known_before(span, cutoff.into()) {
+            if !wanted.contains(&key) || !known_before(spans.at(row), cutoff.into()) {
                 continue;
             }
             let keys = MemberKeys {

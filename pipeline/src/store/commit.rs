@@ -27,9 +27,6 @@ use crate::time::BusinessDate;
 /// Version of the program that stands in the ledger.
 pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Rows handed to a writer at once.
-const BATCH: usize = 1 << 14;
-
 /// A job with its parameters: enough to run it again.
 #[derive(Debug, Clone)]
 pub struct RunSpec {
@@ -236,9 +233,7 @@ impl<'s> Stage<'s> {
     /// The same for rows that are in order.
     pub fn write_sorted(&mut self, table: &'static Table, partition: &str, sorted: &RecordBatch) -> Result<()> {
         let mut writer = self.table(table, partition)?;
-        for start in (0..sorted.num_rows()).step_by(BATCH) {
-            writer.write(sorted.slice(start, BATCH.min(sorted.num_rows() - start)))?;
-        }
+        writer.write(sorted.clone())?;
         self.finish_table(table, partition, writer)
     }
 
@@ -297,6 +292,16 @@ impl<'s> Stage<'s> {
             }
         }
         Ok(())
+    }
+
+    /// Puts an input where its code says: to quarantine with a likely 個人番号, else it lands. What became of it, and its place.
+    pub fn put_away(&mut self, input: &Input, code: Option<&str>) -> Result<(InputState, Option<String>)> {
+        if code == Some("900001") {
+            self.quarantine(input)?;
+            return Ok((InputState::Quarantined, None));
+        }
+        let state = if code.is_some() { InputState::Rejected } else { InputState::Accepted };
+        Ok((state, Some(self.land(input)?)))
     }
 
     /// Once the run is published, of a table that is replaced whole only the newest `keep` generations stay, with this run's.
