@@ -9,7 +9,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use shikaku_pipeline::crl::{ca, parse};
+use shikaku_pipeline::crl::parse;
+use shikaku_pipeline::pki::ca;
 use shikaku_pipeline::read::envelope::{self, Accepts, DataLines};
 use shikaku_pipeline::read::uke::UkeReader;
 use shikaku_pipeline::reroute::month::claim;

@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use shikaku_pipeline::export::{self, Format};
-use shikaku_pipeline::inquire::certificate::Certificate;
-use shikaku_pipeline::inquire::{self, Request};
+use shikaku_pipeline::ask::export::{self, Format};
+use shikaku_pipeline::ask::inquire::certificate::Certificate;
+use shikaku_pipeline::ask::inquire::{self, Request};
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::{Store, rotate};
 use shikaku_pipeline::{Error, Result};

@@ -3,7 +3,7 @@
 //! Reads: CHK files. Checks: the layouts in schemas/. Writes: check_log, check_daily. On failure nothing of it is visible.
 
 use shikaku_pipeline::Result;
-use shikaku_pipeline::checklog;
+use shikaku_pipeline::checks;
 use shikaku_pipeline::store::commit::RunReport;
 
 use super::{Call, Days, Job, due_inbox, take_in};
@@ -20,5 +20,5 @@ pub const JOB: Job = Job {
 };
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
-    take_in(call, JOB.name, checklog::take_in)
+    take_in(call, JOB.name, checks::take_in)
 }

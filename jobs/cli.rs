@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use clap::{Parser, Subcommand, ValueEnum};
-use shikaku_pipeline::config::Config;
-use shikaku_pipeline::export::Format;
-use shikaku_pipeline::inquire::Request;
+use shikaku_pipeline::ask::export::Format;
+use shikaku_pipeline::ask::inquire::Request;
+use shikaku_pipeline::base::config::Config;
+use shikaku_pipeline::base::time::{BusinessDate, Month};
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::synth;
-use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
 
 use crate::jobs::{self, Call, nightly};

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
-use shikaku_pipeline::compact;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::compact;
 
 use super::{Call, Days, Due, Job, run as run_job};
 

@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use shikaku_pipeline::base::error;
+use shikaku_pipeline::base::time::{BusinessDate, add_days};
 use shikaku_pipeline::crl::{folder, judge, set, state};
-use shikaku_pipeline::error;
-use shikaku_pipeline::inbox::{self, Input};
+use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::{Stage, Store, leaving};
 use shikaku_pipeline::text::my_number;
-use shikaku_pipeline::time::{BusinessDate, add_days};
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::{messages, operator};
 

@@ -4,13 +4,14 @@ use std::fmt::Display;
 use std::path::Path;
 
 use serde::Serialize;
-use shikaku_pipeline::config::{self, Config};
-use shikaku_pipeline::crl::ca;
+use shikaku_pipeline::Result;
+use shikaku_pipeline::base::calendar;
+use shikaku_pipeline::base::config::{self, Config};
+use shikaku_pipeline::base::time::{BusinessDate, add_days};
 use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::masters::Masters;
+use shikaku_pipeline::pki::ca;
 use shikaku_pipeline::store::{Store, check_places, head};
-use shikaku_pipeline::time::{BusinessDate, add_days};
-use shikaku_pipeline::{Result, calendar};
 use shikaku_schemas::{operator, tables};
 
 use crate::{outside, show};

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use chrono::Datelike;
 use shikaku_pipeline::Result;
-use shikaku_pipeline::fees;
+use shikaku_pipeline::base::time::BusinessDate;
+use shikaku_pipeline::monthly::fees;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::time::BusinessDate;
 
 use super::{Call, Days, Due, Job, month_of, reroute, run as run_job};
 

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
+use shikaku_pipeline::base::time::BusinessDate;
 use shikaku_pipeline::links;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::time::BusinessDate;
 
 use super::{Call, Days, Due, Job, due_inbox, run as run_job, take_in};
 

@@ -16,12 +16,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::NaiveDateTime;
-use shikaku_pipeline::error::{self, At as _};
-use shikaku_pipeline::inbox::{self, Input};
+use shikaku_pipeline::base::error::{self, At as _};
+use shikaku_pipeline::base::time::{BusinessDate, Month};
+use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::ledger::InputState;
 use shikaku_pipeline::store::commit::{Begin, RunReport};
+use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::{RunSpec, Stage, Store};
-use shikaku_pipeline::time::{BusinessDate, Month};
 use shikaku_pipeline::{Error, Result};
 
 /// What a run is told.

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use shikaku_pipeline::calendar::{self, Holidays};
-use shikaku_pipeline::config;
+use shikaku_pipeline::base::calendar::{self, Holidays};
+use shikaku_pipeline::base::config;
+use shikaku_pipeline::base::time::BusinessDate;
 use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::ledger::Run;
 use shikaku_pipeline::ledger::{Event, RunRow};
 use shikaku_pipeline::ledger::{RunOutcome, RunState};
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::{Store, commit, run_id};
-use shikaku_pipeline::time::BusinessDate;
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::{messages, operator};
 

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
 use chrono::{FixedOffset, NaiveDateTime, Utc};
-use shikaku_pipeline::keys::Entropy;
+use shikaku_pipeline::seal::keys::Entropy;
 use shikaku_pipeline::store::{Clock, Outside};
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::operator::Language;

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use chrono::Datelike;
 use shikaku_pipeline::Result;
+use shikaku_pipeline::base::time::BusinessDate;
 use shikaku_pipeline::receipts::received;
 use shikaku_pipeline::reroute::month;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
-use shikaku_pipeline::time::BusinessDate;
 
 use super::{Call, Days, Due, Job, month_of, run as run_job};
 
@@ -47,7 +47,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     let parameters = BTreeMap::from([
         ("month", month.to_string()),
         ("cutoff", cutoff.to_string()),
-        ("receipts", shikaku_pipeline::digest::of_parts(files.iter().map(String::as_str))),
+        ("receipts", shikaku_pipeline::base::digest::of_parts(files.iter().map(String::as_str))),
         ("as_of_set", state.clone()),
     ]);
     run_job(call, JOB.name, parameters, &[], |stage| {

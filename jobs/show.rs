@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::json;
-use shikaku_pipeline::config::Config;
+use shikaku_pipeline::base::config::Config;
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::ledger::RunOutcome;
 use shikaku_pipeline::store::commit::RunReport;

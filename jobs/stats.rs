@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
-use shikaku_pipeline::stats;
+use shikaku_pipeline::monthly::stats;
 use shikaku_pipeline::store::commit::RunReport;
 
 use super::{Call, Days, Job, fees, month_of, reroute, run as run_job};

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::Serialize;
+use shikaku_pipeline::Result;
 use shikaku_pipeline::crl::judge;
 use shikaku_pipeline::crl::listing::Changes;
 use shikaku_pipeline::crl::set::CauseOf;
 use shikaku_pipeline::crl::state::{self, Overdue};
+use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::ledger::RunState;
 use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::store::Store;
-use shikaku_pipeline::{Result, inbox};
 use shikaku_schemas::{messages, operator, tables};
 
 use crate::{jobs, outside, show};
@@ -124,7 +125,9 @@ fn collect(store: &Store) -> Result<Status> {
 fn held(store: &Store) -> Result<Vec<Held>> {
     let dir = store.config.inbox.join("subscribers");
     let files = if dir.is_dir() { inbox::files(&[dir])?.files } else { Vec::new() };
-    let name = |path: &std::path::PathBuf| inbox::safe_name(&path.file_name().unwrap_or_default().to_string_lossy());
+    let name = |path: &std::path::PathBuf| {
+        shikaku_pipeline::store::input::safe_name(&path.file_name().unwrap_or_default().to_string_lossy())
+    };
     let there: BTreeSet<String> = files.iter().map(name).collect();
     let held = store.ledger.held()?.into_iter().filter(|input| there.contains(&input.name));
     let mut held: Vec<Held> = held

@@ -4,8 +4,8 @@
 //! failure nothing of it is visible.
 
 use shikaku_pipeline::Result;
-use shikaku_pipeline::history::subscribers;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::subscribers::night;
 
 use super::{Call, Days, Job, due_inbox, take_in};
 
@@ -21,5 +21,5 @@ pub const JOB: Job = Job {
 };
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
-    take_in(call, JOB.name, subscribers::take_in)
+    take_in(call, JOB.name, night::take_in)
 }

@@ -8,13 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use shikaku_pipeline::ask::inquire::certificate;
+use shikaku_pipeline::base::digest;
+use shikaku_pipeline::base::time::BusinessDate;
 use shikaku_pipeline::crl::{folder, set};
-use shikaku_pipeline::digest;
-use shikaku_pipeline::inbox::Input;
-use shikaku_pipeline::inquire::certificate;
 use shikaku_pipeline::store::commit::Begin;
+use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::{RunSpec, verify};
-use shikaku_pipeline::time::BusinessDate;
 use shikaku_schemas::tables;
 
 use crate::common::crl::{BAND, OVERRIDABLE, Plan, Set, bytes_of, certificate_of, key_id, now, pem, random_plan, utc};

@@ -2,9 +2,9 @@
 
 use chrono::NaiveDate;
 use proptest::prelude::*;
+use shikaku_pipeline::base::time::{Month, from_days};
 use shikaku_pipeline::reroute::decide::{Claim, Outcome, Rules, decide};
 use shikaku_pipeline::reroute::index::{CoverageIndex, Held};
-use shikaku_pipeline::time::{Month, from_days};
 
 use crate::decision_oracle as oracle;
 
@@ -122,7 +122,7 @@ fn held(c: &oracle::Coverage) -> Held {
         end: c.end.map(date),
         died: c.loss_is_death,
         card_returned_on: c.card_returned_on.map(date),
-        recorded_from: shikaku_pipeline::time::from_millis(c.recorded_from),
+        recorded_from: shikaku_pipeline::base::time::from_millis(c.recorded_from),
         birth_date: c.birth_date.map(date),
         sex: c.sex.map(|s| s.to_string()),
         kana_key: c.kana_key.clone(),

@@ -4,12 +4,12 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
-use shikaku_pipeline::check::Context;
-use shikaku_pipeline::check::field::Checker;
 use shikaku_pipeline::crl::parse;
 use shikaku_pipeline::read::envelope::{self, Accepts, DataLines};
 use shikaku_pipeline::read::master;
 use shikaku_pipeline::read::uke::UkeReader;
+use shikaku_pipeline::rules::Context;
+use shikaku_pipeline::rules::field::Checker;
 use shikaku_pipeline::store::landing;
 use shikaku_pipeline::text::cp932::Encoding;
 
@@ -99,7 +99,7 @@ fn uke(bytes: &[u8]) {
 }
 
 fn crl(bytes: &[u8]) -> bool {
-    let cas = vec![shikaku_pipeline::crl::ca::load(&samples().join("ca/sample-ca.pem")).unwrap()];
+    let cas = vec![shikaku_pipeline::pki::ca::load(&samples().join("ca/sample-ca.pem")).unwrap()];
     parse::read(bytes, &cas, |_, _| Ok(())).is_ok()
 }
 

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
-use shikaku_pipeline::crl::ca::{self, Ca};
+use shikaku_pipeline::crl::entries;
 use shikaku_pipeline::crl::parse::{self, Header};
-use shikaku_pipeline::crl::{entries, pem};
+use shikaku_pipeline::pki::ca::{self, Ca};
+use shikaku_pipeline::pki::pem;
 
 use crate::common::samples;
 use crate::hostile::{edited, edits, resident};
@@ -121,7 +122,7 @@ fn taken(bytes: &[u8]) -> Option<Header> {
     let read = parse::read(source, cas(), |_, entry| {
         entries::pack(&entry, 1, 2, &mut record)?;
         let own = entries::unpack(&record).unwrap();
-        assert_eq!(own.serial, parse::serial_text(entry.serial));
+        assert_eq!(own.serial, shikaku_pipeline::pki::der::serial_text(entry.serial));
         Ok(())
     });
     read.ok()

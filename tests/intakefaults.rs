@@ -99,7 +99,7 @@ fn a_key_that_is_a_number_without_its_hyphens_is_rejected_and_lands_without_its_
                 let done = lake.ingest("subscribers", "k", &bytes, D).exits(3);
                 assert!(done.stdout.contains("900002"), "{sent}: {}", done.stdout);
                 assert_eq!(lake.rows("member").len(), 1);
-                let sha256 = shikaku_pipeline::digest::sha256(&bytes);
+                let sha256 = shikaku_pipeline::base::digest::sha256(&bytes);
                 let store = lake.store();
                 assert_eq!(store.ledger.facts("blanked").unwrap(), [(sha256.clone(), "1".to_owned())]);
                 let row = store.ledger.input(&sha256).unwrap().unwrap();
@@ -125,7 +125,7 @@ fn a_row_that_begins_with_another_person_names_the_record_that_moved_it() {
     let moving = Sub::new(7, 1).with("operation", "4").with("link_no", "5555").with("updated_at", "20261031010203");
     let file = sub_file(2, &[moving]);
     lake.ingest("subscribers", "2.csv", &file, "2026-10-31").exits(0);
-    let source = shikaku_pipeline::digest::sha256(&file)[..16].to_owned();
+    let source = shikaku_pipeline::base::digest::sha256(&file)[..16].to_owned();
     for (table, rows) in [("member", 1), ("coverage", 2)] {
         let columns =
             ["link_no", "recorded_to", "source_file", "source_record", "updated_at"].map(|c| lake.column(table, c));

@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-use shikaku_pipeline::history::subscribers;
-use shikaku_pipeline::inbox::{self, Input};
+use shikaku_pipeline::base::time::BusinessDate;
+use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::lake::history::HistoryScan;
 use shikaku_pipeline::ledger::InputRow;
 use shikaku_pipeline::links;
 use shikaku_pipeline::store::commit::Begin;
+use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::{RunSpec, Store};
-use shikaku_pipeline::time::BusinessDate;
+use shikaku_pipeline::subscribers::night;
 use shikaku_schemas::tables::{self, Layering};
 
 use crate::common::{Sub, envelope, member_no, plain_texts};
@@ -274,7 +275,7 @@ fn register(dir: &Path, night: &Night, receipts: &mut BTreeMap<String, u32>) {
         *receipt += 1;
         std::fs::write(dir.join("inbox/subscribers").join(code), envelope("SUB", code, *receipt, lines)).unwrap();
     }
-    assert_ne!(run_job(&store, "subscribers", &night.date, subscribers::take_in, true), Some(true));
+    assert_ne!(run_job(&store, "subscribers", &night.date, night::take_in, true), Some(true));
 }
 
 // ---- Comparison ------------------------------------------------------------------------------------------------------

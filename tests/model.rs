@@ -9,17 +9,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shikaku_pipeline::config::Config;
-use shikaku_pipeline::history::subscribers;
-use shikaku_pipeline::inbox::{self, Input};
+use shikaku_pipeline::base::config::Config;
+use shikaku_pipeline::base::time::BusinessDate;
+use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::lake::history::HistoryScan;
 use shikaku_pipeline::ledger::{Event, InputRow};
 use shikaku_pipeline::masters;
 use shikaku_pipeline::store::commit::Begin;
+use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::{Outside, RunSpec, Stage, Store};
+use shikaku_pipeline::subscribers::night;
 use shikaku_pipeline::text::cp932::Encoding;
 use shikaku_pipeline::text::digits::my_number_digit;
-use shikaku_pipeline::time::BusinessDate;
 use shikaku_schemas::tables::{self, Table};
 use tempfile::TempDir;
 
@@ -777,7 +778,7 @@ fn one_run(
         let die_at = u64::try_from(dice.below(9)).unwrap();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let store = open(dir, if die_at == 8 { NEVER } else { die_at });
-            run_job(&store, "subscribers", &night.date, subscribers::take_in, die_at != 8);
+            run_job(&store, "subscribers", &night.date, night::take_in, die_at != 8);
         }));
         if let Err(cause) = outcome
             && !cause.is::<Killed>()
@@ -786,7 +787,7 @@ fn one_run(
         }
         store = open(dir, NEVER);
     }
-    let rejections = run_job(&store, "subscribers", &night.date, subscribers::take_in, true);
+    let rejections = run_job(&store, "subscribers", &night.date, night::take_in, true);
     let expected = world.run(&night.date, &run.files);
     let fresh: BTreeMap<String, InputRow> = store
         .ledger
@@ -797,7 +798,7 @@ fn one_run(
         .map(|(_, input)| (input.sha256.clone(), input))
         .collect();
     for (file, outcome) in &expected {
-        let sha256 = shikaku_pipeline::digest::sha256(&bytes_of(file));
+        let sha256 = shikaku_pipeline::base::digest::sha256(&bytes_of(file));
         if let Err(what) = one_result(dir, file, outcome, &sha256, fresh.get(&sha256)) {
             let what = format!("night {}: file {} {}: {what}", night.date, file.origin, file.receipt);
             return Err(Wrong { origin: Some(file.origin.clone()), what });
@@ -821,7 +822,7 @@ fn one_run(
     let left: BTreeSet<String> =
         inbox::gather(&store, &[dir.join("inbox/subscribers")]).unwrap().new.into_iter().map(|i| i.sha256).collect();
     let held = expected.iter().filter(|(_, o)| **o == Outcome::Held);
-    let held: BTreeSet<String> = held.map(|(f, _)| shikaku_pipeline::digest::sha256(&bytes_of(f))).collect();
+    let held: BTreeSet<String> = held.map(|(f, _)| shikaku_pipeline::base::digest::sha256(&bytes_of(f))).collect();
     if left != held {
         let what = format!("night {}: {} files in the inbox, {} held", night.date, left.len(), held.len());
         return Err(Wrong { origin: None, what });

@@ -256,7 +256,7 @@ fn files_are_for_their_owner_whoever_starts_the_night() {
 #[test]
 fn the_ledger_url_is_never_echoed() {
     let lake = Lake::empty();
-    let config = shikaku_pipeline::config::sample("lake", "");
+    let config = shikaku_pipeline::base::config::sample("lake", "");
     for url in [
         "postgres://u:SECRET@127.0.0.1:1/d",
         "postgres://u@127.0.0.1:1/d?sslmode=SECRET",
@@ -450,10 +450,10 @@ fn operators_read_japanese_where_the_locale_or_the_configuration_says_so() {
 #[test]
 fn many_deltas_fold_with_few_handles() {
     let lake = Lake::with_masters();
-    let first = shikaku_pipeline::time::BusinessDate("2026-01-01".parse().unwrap()).0;
+    let first = shikaku_pipeline::base::time::BusinessDate("2026-01-01".parse().unwrap()).0;
     let last = 60;
     for n in 1..=last {
-        let date = shikaku_pipeline::time::add_days(first, i64::from(n)).to_string();
+        let date = shikaku_pipeline::base::time::add_days(first, i64::from(n)).to_string();
         lake.ingest("subscribers", &format!("{n}.csv"), &sub_file(n, &[Sub::new(1, n)]), &date).exits(0);
     }
     let before = lake.rows("member");

@@ -14,7 +14,7 @@ fn the_ledger_works_the_same_on_postgresql() {
     create_schema(&url, &schema);
     // The configuration comes first, then the lake.
     let lake = Lake::empty();
-    let config = shikaku_pipeline::config::sample("lake", "");
+    let config = shikaku_pipeline::base::config::sample("lake", "");
     let url = format!("url = \"{url}?options=-c%20search_path%3D{schema}\"");
     lake.write("shikaku.toml", config.replace("url = \"\"", &url).as_bytes());
     lake.run(&["init", "--no-keys"]).exits(0);

@@ -26,8 +26,9 @@ fn files(lake: &Lake) {
     let inputs = lake.store().ledger.inputs(None).unwrap();
     for row in truth("files.csv") {
         let name = row[1].rsplit('/').next().unwrap();
-        let sha256 =
-            shikaku_pipeline::digest::sha256_file(&samples().join("nights").join(&row[0]).join(&row[1])).unwrap().0;
+        let sha256 = shikaku_pipeline::base::digest::sha256_file(&samples().join("nights").join(&row[0]).join(&row[1]))
+            .unwrap()
+            .0;
         let (_, own) = inputs.iter().find(|(_, i)| i.sha256 == sha256).unwrap_or_else(|| panic!("{name} was not read"));
         let counts = [own.rows_read, own.rows_accepted, own.rows_rejected, own.rows_duplicate];
         let expected: Vec<i64> = row[5..9].iter().map(|n| n.parse().unwrap()).collect();

@@ -18,7 +18,7 @@ pub fn prepare(lake: &Lake, no_keys: bool) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let schema = format!("t{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     create_schema(&url, &schema);
-    let config = shikaku_pipeline::config::sample("lake", if no_keys { "" } else { "shikaku.key" });
+    let config = shikaku_pipeline::base::config::sample("lake", if no_keys { "" } else { "shikaku.key" });
     let url = format!("url = \"{url}?options=-c%20search_path%3D{schema}\"");
     lake.write("shikaku.toml", config.replace("url = \"\"", &url).as_bytes());
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use shikaku_pipeline::config::Config;
-use shikaku_pipeline::keys::Entropy;
+use shikaku_pipeline::base::config::Config;
 use shikaku_pipeline::lake::history::HistoryScan;
 use shikaku_pipeline::lake::{RecordBatch, show};
+use shikaku_pipeline::seal::keys::Entropy;
 use shikaku_pipeline::store::{Clock, Outside, Store};
 use shikaku_pipeline::text::digits::luhn_digit;
 use shikaku_schemas::tables::{self, Column, ColumnType, Table};

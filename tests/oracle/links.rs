@@ -282,7 +282,7 @@ impl File {
     }
 
     pub fn sha256(&self) -> String {
-        shikaku_pipeline::digest::sha256(self.text().as_bytes())
+        shikaku_pipeline::base::digest::sha256(self.text().as_bytes())
     }
 }
 

@@ -1,7 +1,10 @@
 //! Entries as they are sorted: issuer, serial, earliest revocation first, in bytes whose order is the table's.
 
-use super::parse::{Entry, push_serial};
-use crate::error::{Error, Result};
+use std::sync::LazyLock;
+
+use super::parse::Entry;
+use crate::base::error::{Error, Result};
+use crate::pki::der::push_serial;
 
 /// Puts seconds before 1970 before those after it; 48 bits reach beyond the year 9999.
 const EPOCH: i64 = 1 << 40;
@@ -81,13 +84,19 @@ fn number(bytes: &[u8]) -> i64 {
     bytes.iter().fold(0, |n, b| n << 8 | i64::from(*b))
 }
 
+/// reasonCode as it stands in the tables.
+pub fn reason_text(reason: u8) -> &'static str {
+    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(|n| n.to_string()).collect());
+    TEXTS.get(usize::from(reason)).map_or("", String::as_str)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::extensions::EntryExtensions;
-    use super::super::parse::serial_text;
     use super::*;
+    use crate::pki::der::serial_text;
 
     proptest! {
         #[test]

@@ -2,9 +2,9 @@
 
 use x509_parser::prelude::{FromDer, X509Name};
 
-use super::der::Elements;
-use super::parse::{BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, parse_time};
-use crate::digest;
+use crate::base::digest;
+use crate::pki::der::Elements;
+use crate::pki::der::{BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, parse_time};
 
 /// Code and what is wrong.
 type Refusal = (&'static str, &'static str);
@@ -111,7 +111,7 @@ fn crl_number(value: &[u8]) -> Option<String> {
     let number = only(INTEGER, value)?;
     let (first, rest) = number.split_first()?;
     let digits = if *first == 0 { rest } else { number };
-    (first & 0x80 == 0 && digits.len() <= MAX_NUMBER).then(|| super::parse::serial_text(number))
+    (first & 0x80 == 0 && digits.len() <= MAX_NUMBER).then(|| crate::pki::der::serial_text(number))
 }
 
 /// Name of the distribution point; `Some(None)` for a CRL that is indirect, for CAs or attributes only, or by reasons.

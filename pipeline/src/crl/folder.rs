@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
-use crate::error::{At, Result};
-use crate::inbox::is_unfinished;
+use crate::base::error::{At, Result};
+use crate::intake::inbox::is_unfinished;
 
 /// Files of a set: `*.crl` of one folder; everything else is counted and ignored.
 pub fn files(dir: &Path) -> Result<(Vec<PathBuf>, u64)> {

@@ -9,7 +9,7 @@ use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
 use super::parse::Header;
-use crate::config::CrlSection;
+use crate::base::config::CrlSection;
 
 /// What the ledger keeps of a distribution point in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

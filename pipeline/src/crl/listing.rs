@@ -2,24 +2,23 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use chrono::NaiveDate;
 use shikaku_schemas::tables::{self, Table};
 
-use super::entries::{Listed, Says, push_says, read_says, unpack};
+use super::entries::{Listed, Says, push_says, read_says, reason_text, unpack};
 use super::previous::Previous;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::time::Moment;
 use crate::lake::history::{known_before, night_rows};
 use crate::lake::layer;
 use crate::lake::lookup;
 use crate::lake::read::Reader;
+use crate::lake::sort::{Sorted, Sorter};
 use crate::lake::tables::{revocation, revocation_history};
 use crate::lake::typed::Recorded as _;
 use crate::lake::write::TableWriter;
-use crate::sort::{Sorted, Sorter};
 use crate::store::Stage;
-use crate::time::Moment;
 
 /// A row of the history that holds its own values.
 type Row = revocation_history::Row<'static>;
@@ -60,12 +59,6 @@ fn gravity(reason: Option<u8>) -> u8 {
         Some(6 | 8) => 0,
         _ => 1,
     }
-}
-
-/// reasonCode as it stands in the tables.
-pub fn reason_text(reason: u8) -> &'static str {
-    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(|n| n.to_string()).collect());
-    TEXTS.get(usize::from(reason)).map_or("", String::as_str)
 }
 
 /// A set that was gone through against the one before it: its table and its changes, not yet part of the run.

@@ -1,16 +1,12 @@
 //! Certificate revocation lists (失効情報): a set of RFC 5280 CRLs, verified one by one, taken whole or not at all.
 
-pub mod ca;
-pub mod der;
 pub mod entries;
 pub mod extensions;
 pub mod folder;
 pub mod judge;
 pub mod listing;
-mod name;
 pub mod oddity;
 pub mod parse;
-pub mod pem;
 pub mod previous;
 mod reading;
 pub mod set;

@@ -4,14 +4,17 @@
 
 use std::io::Read;
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::NaiveDateTime;
 
-use super::ca::{Algorithm, Ca};
-use super::der::{Elements, Malformed, Stream};
 use super::extensions::{self, EntryExtensions};
 use super::oddity::{Oddities, Oddity};
-use crate::digest;
-use crate::time::{from_millis, to_days};
+use crate::base::digest;
+use crate::base::time::from_millis;
+use crate::pki::ca::{Algorithm, Ca};
+use crate::pki::der::{
+    BIT_STRING, EXTENSIONS, Elements, GENERALIZED_TIME, INTEGER, Malformed, OID, SEQUENCE, Stream, UTC_TIME,
+    parse_time, without_zeros,
+};
 
 /// One entry as it stands in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +40,6 @@ pub struct Header {
     pub identity: String,
     pub oddities: Oddities,
 }
-
-pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OID: u8 = 0x06;
-pub(super) const BOOLEAN: u8 = 0x01;
-const UTC_TIME: u8 = 0x17;
-pub(super) const GENERALIZED_TIME: u8 = 0x18;
-const EXTENSIONS: u8 = 0xa0;
 
 /// Longest serial that is looked at, in octets; RFC 5280 allows 20.
 const MAX_SERIAL: usize = 1000;
@@ -92,7 +85,7 @@ pub fn read<R: Read>(
         algorithm(&inner_algorithm).ok_or_else(|| signature(&stream, "the signature algorithm is not taken"))?;
     stream.hash_with(algorithm.hasher());
     let issuer = stream.expect(SEQUENCE, "the issuer is missing")?;
-    let issuer = super::name::key(&super::der::encode(SEQUENCE, stream.value(issuer.length)?));
+    let issuer = crate::pki::name::key(&crate::pki::der::encode(SEQUENCE, stream.value(issuer.length)?));
     let mut named = cas.iter().filter(|ca| ca.subject == issuer);
     // Two certificates of one key are one CA.
     let sole = named.next().filter(|first| named.all(|ca| ca.key_id == first.key_id));
@@ -180,29 +173,6 @@ fn time<R: Read>(
     Ok(from_millis(seconds * 1000))
 }
 
-/// UTCTime or GeneralizedTime in UTC: seconds since 1970-01-01 JST, and whether a GeneralizedTime stands before 2050
-/// (RFC 5280 §5.1.2.4 wants UTCTime there).
-pub(super) fn parse_time(tag: u8, value: &[u8]) -> Option<(i64, bool)> {
-    let digits = value.strip_suffix(b"Z")?;
-    let number = |s: &[u8]| s.iter().try_fold(0u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')));
-    let (year, rest) = match (tag, digits.len()) {
-        (UTC_TIME, 12) => {
-            let year = number(&digits[..2])?;
-            (if year >= 50 { 1900 + year } else { 2000 + year }, &digits[2..])
-        }
-        (GENERALIZED_TIME, 14) => (number(&digits[..4])?, &digits[4..]),
-        _ => return None,
-    };
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, number(&rest[..2])?, number(&rest[2..4])?)?;
-    let (hour, minute, second) = (number(&rest[4..6])?, number(&rest[6..8])?, number(&rest[8..])?);
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    // JST is UTC+9.
-    let seconds = i64::from((hour + 9) * 3600 + minute * 60 + second);
-    Some((i64::from(to_days(date)) * 86_400 + seconds, tag == GENERALIZED_TIME && year < 2050))
-}
-
 /// All entries up to the end of their list; their number.
 fn entries<R: Read>(
     stream: &mut Stream<R>,
@@ -264,48 +234,4 @@ fn note(entry: &Entry<'_>, trimmed: &[u8], oddities: &mut Oddities) {
     // 0 should be absent, 7 is unused, 8 belongs to delta CRLs.
     let reason = entry.extensions.reason;
     oddities.add(Oddity::Reason, u64::from(reason.is_some_and(|r| matches!(r, 0 | 7 | 8) || r > MAX_REASON)));
-}
-
-fn without_zeros(serial: &[u8]) -> &[u8] {
-    &serial[serial.iter().position(|b| *b != 0).unwrap_or(serial.len() - 1)..]
-}
-
-/// Text of a serial: hex of the integer without leading zeros, a negative one with its sign: -1 is not serial 255 (RFC 5280
-/// §4.1.2.2; NIST PKITS 4.4.14).
-pub fn serial_text(octets: &[u8]) -> String {
-    let mut text = Vec::new();
-    push_serial(octets, &mut text);
-    String::from_utf8(text).unwrap_or_default()
-}
-
-/// The same, appended as bytes.
-pub fn push_serial(octets: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    if octets.first().is_some_and(|first| first & 0x80 != 0) {
-        // Negative: no certificate of ours can be meant, least of all the one whose octets these would be without a sign.
-        let mut magnitude: Vec<u8> = octets.iter().map(|octet| !octet).collect();
-        for octet in magnitude.iter_mut().rev() {
-            let (next, carried) = octet.overflowing_add(1);
-            *octet = next;
-            if !carried {
-                break;
-            }
-        }
-        // Of 80 00 … the magnitude is itself, which then is no sign.
-        out.push(b'-');
-        magnitude.insert(0, 0);
-        return push_serial(&magnitude, out);
-    }
-    let mut started = false;
-    for octet in octets {
-        for nibble in [octet >> 4, octet & 15] {
-            started |= nibble != 0;
-            if started {
-                out.push(DIGITS[usize::from(nibble)]);
-            }
-        }
-    }
-    if !started {
-        out.push(b'0');
-    }
 }

@@ -8,11 +8,11 @@ use arrow::array::{Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use shikaku_schemas::tables::Table;
 
 use super::entries::Says;
-use super::listing::reason_text;
-use crate::error::{Error, Result};
+use super::entries::reason_text;
+use crate::base::error::{Error, Result};
+use crate::base::threads;
 use crate::lake::read::{Group, Reader};
 use crate::lake::tables::revocation;
-use crate::threads;
 
 /// Rows with their issuer, if it is the same for all.
 type Batch = (Option<Arc<str>>, RecordBatch);

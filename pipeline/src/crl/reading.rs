@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use shikaku_schemas::operator;
 
-use super::ca::Ca;
-use super::der::Malformed;
+use super::entries;
 use super::judge::Cause;
 use super::parse::{self, Header, Stop};
-use super::{entries, pem};
-use crate::error::{At, Error, Result};
-use crate::inbox::Input;
-use crate::sort::{Batch, Sorter};
+use crate::base::error::{At, Error, Result};
+use crate::base::threads::spawn_scoped;
+use crate::lake::sort::{Batch, Sorter};
+use crate::pki::ca::Ca;
+use crate::pki::der::Malformed;
+use crate::pki::pem;
 use crate::store::Store;
+use crate::store::input::Input;
 use crate::store::staged::{Landed, Lander};
-use crate::threads::spawn_scoped;
 
 /// Largest CRL that is taken, in bytes: 10 million entries are 350–420 MB (libraries.md §2).
 const MAX_BYTES: i64 = 2_000_000_000;

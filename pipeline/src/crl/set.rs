@@ -6,19 +6,19 @@ use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
 
-use super::ca::{self, Ca};
 use super::judge::{self, Cause, Measure, Point};
 use super::listing::{self, Changes, Merged, Names};
 use super::oddity::Oddity;
 use super::reading::{Read, SetReader};
 use super::state::{accepted, judged_against, points_in_force};
-use crate::check::Finding;
-use crate::digest;
-use crate::error::{Error, Result};
-use crate::inbox::Input;
+use crate::base::digest;
+use crate::base::error::{Error, Result};
+use crate::intake::answers;
 use crate::ledger::InputState;
-use crate::outbox;
+use crate::pki::ca::{self, Ca};
+use crate::rules::Finding;
 use crate::store::commit::Closed;
+use crate::store::input::Input;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
@@ -196,8 +196,8 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
         }
         stage.reject(&sha256, code, i64::try_from(count).unwrap_or(i64::MAX));
     }
-    let result = outbox::whole_file(Encoding::Cp932, None, None, &findings)?;
-    stage.outbox_spooled(&outbox::result_path(Some("crl"), &one.input), result)?;
+    let result = answers::whole_file(Encoding::Cp932, None, None, &findings)?;
+    stage.outbox_spooled(&answers::result_path(Some("crl"), &one.input), result)?;
     let landing = match one.landed.take() {
         Some(landed) => Some(stage.landed(&one.input, landed)),
         None => Some(stage.land(&one.input)?),

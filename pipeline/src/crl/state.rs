@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDateTime;
 
 use super::judge::{Accepted, Point};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::store::{Stage, Store};
 
 /// The run whose set this set is, or was, judged against: part of what a run over it is. A set that was refused is looked at

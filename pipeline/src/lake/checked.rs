@@ -15,9 +15,9 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::PartRef;
-use crate::digest;
-use crate::error::{At, Error, Result};
-use crate::stamp::Stamp;
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
+use crate::base::stamp::Stamp;
 
 /// Length of the mark at a part's ends, and of mark and footer length together.
 const MARK: usize = 4;

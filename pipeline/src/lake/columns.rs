@@ -10,8 +10,8 @@ use shikaku_schemas::tables::{ColumnType, Table};
 
 use super::schema::arrow_schema;
 use super::typed::Record;
-use crate::error::{Error, Result};
-use crate::time::{Day, Moment};
+use crate::base::error::{Error, Result};
+use crate::base::time::{Day, Moment};
 
 enum Builder {
     Text(TextBuilder),

@@ -7,7 +7,7 @@ use arrow::array::{
 use sha2::{Digest, Sha256};
 use shikaku_schemas::tables::Table;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// A column whose type is known.
 enum Values<'b> {
@@ -74,7 +74,7 @@ impl ContentDigest {
 
     pub fn finish(mut self) -> String {
         self.sha256.update(&self.pending);
-        crate::digest::hex(&self.sha256.finalize())
+        crate::base::digest::hex(&self.sha256.finalize())
     }
 }
 

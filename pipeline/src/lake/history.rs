@@ -17,8 +17,8 @@ use super::order::Keys;
 use super::read::Reader;
 use super::schema::named;
 use super::typed::{Kind as _, Recorded, Timestamp};
-use crate::error::Result;
-use crate::time::Moment;
+use crate::base::error::Result;
+use crate::base::time::Moment;
 
 /// Rows of a resolved batch, but that no key is cut in two.
 const BATCH: usize = 1 << 13;

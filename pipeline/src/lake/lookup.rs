@@ -12,7 +12,7 @@ use super::history::{BatchStream, HistoryScan};
 use super::read::{Group, Prune, Reader, Wanted};
 use super::schema::named;
 use super::typed::Recorded;
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Most values for which Bloom filters are asked.
 const FEW: usize = 64;

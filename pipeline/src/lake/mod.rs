@@ -13,6 +13,7 @@ pub mod order;
 pub mod read;
 pub mod schema;
 pub mod show;
+pub mod sort;
 pub mod tables;
 pub mod typed;
 pub mod write;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 pub use arrow::array::RecordBatch;
 use shikaku_schemas::tables::{Layering, Table};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// One part of a generation, as the ledger lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

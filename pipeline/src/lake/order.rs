@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use shikaku_schemas::tables::Table;
 
 use super::schema::arrow_schema;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Columns of a batch as bytes whose order is that of the rows.
 pub struct Keys {

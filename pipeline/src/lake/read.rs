@@ -18,8 +18,8 @@ use super::checked::{CheckedPart, Checks, Source};
 use super::schema::{arrow_schema, named};
 use super::typed::Owned;
 use super::{Generation, PartRef, Snapshot};
-use crate::error::{At, Error, Result};
-use crate::keys::Keys;
+use crate::base::error::{At, Error, Result};
+use crate::seal::keys::Keys;
 
 const BATCH: usize = 1 << 13;
 /// Most parts that a merge holds open: far below what any machine allows a process.

@@ -6,7 +6,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use shikaku_schemas::tables::{ColumnType, Table};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Arrow schema of a table.
 pub fn arrow_schema(table: &Table) -> SchemaRef {

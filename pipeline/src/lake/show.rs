@@ -3,9 +3,9 @@
 use arrow::array::{Array, BinaryArray, Date32Array, Int32Array, ListArray, RecordBatch, TimestampMillisecondArray};
 use arrow::util::display::array_value_to_string;
 
-use crate::digest;
-use crate::error::Result;
-use crate::time::{Day, Moment};
+use crate::base::digest;
+use crate::base::error::Result;
+use crate::base::time::{Day, Moment};
 
 /// One value; null is empty.
 pub fn value(array: &dyn Array, row: usize) -> Result<String> {

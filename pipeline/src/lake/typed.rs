@@ -11,8 +11,8 @@ use arrow::array::{
 
 use super::columns::Sink;
 use super::schema::named;
-use crate::error::Result;
-use crate::time::{Day, Moment};
+use crate::base::error::Result;
+use crate::base::time::{Day, Moment};
 
 /// Type of a column: how a value of it lies in a row, and how in an array.
 pub trait Kind {
@@ -264,11 +264,11 @@ macro_rules! table {
 macro_rules! recorded {
     ($name:ident) => {
         impl crate::lake::typed::Recorded for $name::Row<'static> {
-            fn span(&self) -> (crate::time::Moment, Option<crate::time::Moment>) {
+            fn span(&self) -> (crate::base::time::Moment, Option<crate::base::time::Moment>) {
                 (self.recorded_from, self.recorded_to)
             }
 
-            fn set_span(&mut self, from: crate::time::Moment, to: Option<crate::time::Moment>) {
+            fn set_span(&mut self, from: crate::base::time::Moment, to: Option<crate::base::time::Moment>) {
                 (self.recorded_from, self.recorded_to) = (from, to);
             }
         }

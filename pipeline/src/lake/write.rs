@@ -19,10 +19,10 @@ use super::columns::Columns;
 use super::content::ContentDigest;
 use super::schema::arrow_schema;
 use super::typed::Record;
-use crate::digest;
-use crate::error::{At, Error, Result};
-use crate::keys::{Entropy, Keys};
-use crate::threads;
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
+use crate::base::threads;
+use crate::seal::Sealing;
 
 /// Rows of a row group (rules.md §5).
 const ROW_GROUP: usize = 1 << 20;
@@ -34,13 +34,6 @@ const BATCH: usize = 1 << 14;
 const AT_ONCE: i64 = 1 << 14;
 /// Level 3 would make parts some percent smaller and take twice the time.
 const ZSTD_LEVEL: i32 = 1;
-
-/// How a restricted table is sealed.
-#[derive(Clone, Copy)]
-pub struct Sealing<'a> {
-    pub keys: &'a Keys,
-    pub entropy: &'a dyn Entropy,
-}
 
 /// A finished part.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 
 pub mod event;
 mod open;
+pub mod place;
 mod project;
 pub mod query;
 pub mod rows;
@@ -22,9 +23,9 @@ pub use open::Access;
 pub use rows::{InputRow, OutputRow, RejectionRow, Run};
 pub use words::{InputState, RunOutcome, RunState};
 
-use crate::digest;
-use crate::error::{Error, Result};
-use crate::keys::Keys;
+use crate::base::digest;
+use crate::base::error::{Error, Result};
+use crate::seal::keys::Keys;
 
 /// Hash before the first event.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";

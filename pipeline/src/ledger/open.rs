@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connectio
 use tokio::runtime::Runtime;
 
 use super::{EVENT, Event, Ledger, Stored, project, rows};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What the ledger is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

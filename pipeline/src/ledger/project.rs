@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use super::event::{Committed, Event, GenerationRow, RunRow};
 use super::rows::{self, FolderRow, Run};
 use super::words::RunState;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Applies one event, which has that number, to the projections.
 pub async fn project(connection: &mut AnyConnection, seq: i64, event: &Event) -> Result<()> {

@@ -9,7 +9,7 @@ use super::event::Committed;
 use super::rows::{FolderRow, InputRow, Run, select};
 use super::words::{InputState, RunState};
 use super::{Event, Ledger, Stored, last_event};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::lake::{Generation, PartRef};
 
 /// An input with the run that took it in.

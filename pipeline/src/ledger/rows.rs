@@ -7,7 +7,7 @@ use sqlx::any::AnyArguments;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, FromRow};
 
 use super::words::{InputState, RunOutcome, RunState};
-use crate::error::Result;
+use crate::base::error::Result;
 
 type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 

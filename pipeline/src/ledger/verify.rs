@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::event::{Event, KINDS};
 use super::rows::{self, Projection};
 use super::{GENESIS, Ledger};
-use crate::error::{Error, Result};
-use crate::store::place;
+use crate::base::error::{Error, Result};
+use crate::ledger::place;
 
 impl Ledger {
     /// Every broken place found, in order; empty = intact. `signed_to` is the number of an event up to which `chain.head`

@@ -7,14 +7,14 @@ use chrono::NaiveDate;
 use rayon::prelude::*;
 use shikaku_schemas::tables;
 
-use crate::config::Config;
-use crate::error::Result;
+use crate::base::config::Config;
+use crate::base::error::Result;
+use crate::base::time::{Moment, from_days};
 use crate::lake::history::{self, Spans, resolve};
 use crate::lake::read::{Group, Reader};
 use crate::lake::tables::coverage as table;
 use crate::masters::Masters;
-use crate::reroute::index::end_of_cover;
-use crate::time::{Moment, from_days};
+use crate::masters::cover::end_of_cover;
 
 /// Columns that decide; the rest of a coverage is not read.
 const COLUMNS: [&str; 9] = [

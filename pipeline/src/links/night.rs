@@ -8,21 +8,20 @@ use shikaku_schemas::tables::{self, Table};
 
 use super::insurers::Insurers;
 use super::resolve::{LinkState, Links, Made, Source, Verdict, claim};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::lake::history::night_rows;
 use crate::lake::layer;
 use crate::lake::lookup;
 use crate::lake::read::Reader;
+use crate::lake::sort::{Sorted, Sorter};
 use crate::lake::tables::{acquisition, serial_link};
 use crate::lake::write::TableWriter;
 use crate::masters::Masters;
-use crate::sort::{Sorted, Sorter};
+use crate::masters::UNKNOWN_INSURER;
 use crate::store::Stage;
 
 /// Serials whose stored rows and insurers are looked up at once.
 pub const BLOCK: usize = 1 << 19;
-/// Insurer of a person who has none or is unknown.
-pub const UNKNOWN_INSURER: &str = "99999999";
 
 /// One シリアル＋紐付番号 record as it is sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]

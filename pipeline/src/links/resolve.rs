@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, NaiveDateTime};
 
+use crate::base::time::{Day, Moment};
 use crate::lake::tables::{pending_link, request_map, serial_link};
-use crate::time::{Day, Moment};
 
 /// Where a record came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,11 +12,12 @@ use shikaku_schemas::layout::{self, Guard, Layout, Origin};
 
 use super::records::{RawRecord, RecordError, Records};
 use super::xml::{self, XmlError, XmlRecords};
-use crate::error::{At, Error, Result};
-use crate::stamp::Reopen;
+use crate::base::error::{At, Error, Result};
+use crate::base::stamp::Reopen;
+use crate::base::time::parse_timestamp;
+use crate::read::guard;
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
-use crate::time::parse_timestamp;
 
 /// The H line, or the root of the XML form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub struct Inspected {
 pub fn inspect(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Result<Inspected> {
     let (mut seen, unseen_from) = inspect_by_layout(file, accepts)?;
     if let Some(from) = unseen_from.filter(|_| seen.code != Some("900001"))
-        && let Some(line) = my_number::found_in_file(file, from)?
+        && let Some(line) = guard::found_in_file(file, from)?
     {
         (seen.code, seen.line) = (Some("900001"), Some(line));
     }

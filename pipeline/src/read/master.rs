@@ -1,8 +1,8 @@
 //! Master files: known by their heading row, not by their name.
 
 use super::records::{RecordError, Records};
-use crate::error::{At, Result};
-use crate::stamp::Reopen;
+use crate::base::error::{At, Result};
+use crate::base::stamp::Reopen;
 use crate::text::cp932::Encoding;
 use shikaku_schemas::layout::{self, Layout};
 

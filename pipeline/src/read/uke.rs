@@ -5,9 +5,9 @@ use std::io::{BufRead, Read};
 
 use shikaku_schemas::uke::{self, Edition};
 
+use crate::base::time::Month;
 use crate::text::cp932::Encoding;
 use crate::text::my_number;
-use crate::time::Month;
 
 /// Longest line (rules.md).
 pub const MAX_LINE: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use super::index::{CoverageIndex, Held};
-use crate::time::Month;
+use crate::base::time::Month;
 
 /// What is known of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]

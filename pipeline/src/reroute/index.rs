@@ -8,15 +8,16 @@ use arrow::array::{BinaryArray, Date32Array, Int64Array, RecordBatch, StringArra
 use chrono::{NaiveDate, NaiveDateTime};
 use shikaku_schemas::tables;
 
-use crate::config::{Config, LossDay};
-use crate::error::Result;
+use crate::base::config::{Config, LossDay};
+use crate::base::error::Result;
+use crate::base::time::Day;
 use crate::lake::history::{HistoryScan, Spans, known_before};
 use crate::lake::read::Reader;
 use crate::lake::tables::{coverage, member};
 use crate::lake::typed::{Bytes, Date, Kind as _, Text};
 use crate::masters::Masters;
+use crate::masters::cover::end_of_cover;
 use crate::text::normal;
-use crate::time::Day;
 
 /// One coverage with what identifies its member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,14 +246,6 @@ impl<'b> Columns<'b> {
             symbol_raw: bytes(self.symbol_raw),
             number_raw: bytes(self.number_raw),
         }
-    }
-}
-
-/// First day without cover. 取得日 = 喪失日 is empty under either rule (domain.md §2).
-pub fn end_of_cover(acquired_on: NaiveDate, lost_on: NaiveDate, rule: LossDay) -> NaiveDate {
-    match rule {
-        LossDay::LastDayWithCover if lost_on > acquired_on => crate::time::add_days(lost_on, 1),
-        _ => lost_on,
     }
 }
 

@@ -13,19 +13,19 @@ use shikaku_schemas::uke::Edition;
 use super::decide::{Claim, Decision, Outcome, Rules, decide};
 use super::emit;
 use super::index::{ClaimKey, CoverageIndex};
-use crate::config::{Config, Kohi};
-use crate::error::{Error, Result};
+use crate::base::config::{Config, Kohi};
+use crate::base::error::{Error, Result};
+use crate::base::time::{BusinessDate, Month, add_days, parse_date_or_era};
 use crate::lake::columns::Columns;
 use crate::lake::order;
 use crate::lake::tables::reroute::Row;
 use crate::masters::Masters;
 use crate::read::uke::{self, FileHead, FileTail, Receipt, UkeReader};
 use crate::receipts::{ReceivedFile, Totals, received};
+use crate::store::versions::{self, Versioned};
 use crate::store::{Stage, Store, landing};
 use crate::text::cp932::Encoding;
 use crate::text::normal;
-use crate::time::{BusinessDate, Month, add_days, parse_date_or_era};
-use crate::versions::{self, Versioned};
 
 /// Cut-off of a month by the configuration: the end of `reroute.cutoff_day`.
 pub fn default_cutoff(config: &Config, month: Month) -> NaiveDateTime {

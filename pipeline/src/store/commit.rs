@@ -11,18 +11,19 @@ use shikaku_schemas::tables::{self, Layering, Table};
 
 use super::staged::{Landed, Lander, sync_files, sync_tree};
 use super::{Store, publish, run_id};
-use crate::error::{At, Error, Result};
-use crate::inbox::{Input, quarantine_place};
+use crate::base::error::{At, Error, Result};
+use crate::base::stamp::Reopen as _;
+use crate::base::time::BusinessDate;
 use crate::lake::columns::batch_of;
 use crate::lake::generation_dir;
+use crate::lake::sort::Sorter;
 use crate::lake::typed::Record;
 use crate::lake::write::{Finished, TableWriter};
 use crate::lake::{order, tables as rows};
 use crate::ledger::event::{Committed, GenerationRow};
+use crate::ledger::place;
 use crate::ledger::{Event, InputRow, InputState, Move, OutputRow, RejectionRow, RunOutcome, RunRow};
-use crate::sort::Sorter;
-use crate::stamp::Reopen as _;
-use crate::time::BusinessDate;
+use crate::store::input::{Input, quarantine_place};
 
 /// Version of the program that stands in the ledger.
 pub const CODE_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -283,7 +284,7 @@ impl<'s> Stage<'s> {
                 self.moves.push(Move { from, sha256: input.sha256.clone(), to: Some(to) });
             }
             None => {
-                let target = super::place::below(&self.store.config.inbox, &to)?;
+                let target = place::below(&self.store.config.inbox, &to)?;
                 let parent = target.parent().unwrap_or(&target);
                 std::fs::create_dir_all(parent).at(parent)?;
                 let _ = std::fs::remove_file(&target);
@@ -388,7 +389,7 @@ impl<'s> Stage<'s> {
         };
         // From the next event on the run cannot go back, so what would stop it is looked for here.
         self.read.iter().try_for_each(Input::check_unchanged)?;
-        super::place::contained(&committed)?;
+        place::contained(&committed)?;
         super::outside::check_ways(store, committed.outputs.iter().map(|o| o.path.as_str()))?;
         let head = store.append(&[Event::RunCommitted(committed.clone())])?;
         (store.outside.step)("committed")?;

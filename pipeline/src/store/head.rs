@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::publish::write_whole;
-use crate::error::{At, Error, Result};
-use crate::keys::Keys;
+use crate::base::error::{At, Error, Result};
+use crate::base::stamp::Stamp;
 use crate::ledger::{GENESIS, Ledger};
-use crate::stamp::Stamp;
+use crate::seal::keys::Keys;
 
 /// Its name below the lake, and that of the lock that whoever writes it holds.
 pub const NAME: &str = "chain.head";

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::place;
-use crate::digest;
-use crate::error::{At, Error, Result};
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
+use crate::ledger::place;
 
 /// Where a file is looked at, below the folder of its kind. Hidden, so that no run takes it for an input.
 const AWAY: &str = ".leaving";

@@ -5,8 +5,8 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use super::head::lock_file;
-use crate::error::{At, Error, Result};
-use crate::stamp::Stamp;
+use crate::base::error::{At, Error, Result};
+use crate::base::stamp::Stamp;
 
 /// Held for the life of a store that writes.
 pub struct Lock {

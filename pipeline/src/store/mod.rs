@@ -1,17 +1,19 @@
 //! One open lake: configuration, lock, ledger, keys. Every job works through it; [`commit`] is the only way in.
 
 pub mod commit;
+pub mod compact;
 pub mod head;
+pub mod input;
 pub mod landing;
 pub mod leaving;
 mod lock;
 mod open;
 mod outside;
-pub mod place;
 pub mod publish;
 pub mod rotate;
 pub mod staged;
 pub mod verify;
+pub mod versions;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,16 +23,17 @@ pub use commit::{RunSpec, Stage};
 pub use open::check_places;
 pub use outside::{Clock, Outside};
 
-use crate::config::Config;
-use crate::digest;
-use crate::error::{At, Error, Result};
-use crate::keys::Keys;
+use crate::base::config::Config;
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
+use crate::base::time::BusinessDate;
 use crate::lake::Snapshot;
 use crate::lake::checked::Checks;
 use crate::lake::read::Reader;
-use crate::lake::write::Sealing;
+use crate::ledger::place;
 use crate::ledger::{Event, Ledger};
-use crate::time::BusinessDate;
+use crate::seal::Sealing;
+use crate::seal::keys::Keys;
 use shikaku_schemas::tables;
 
 pub struct Store {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::head::{self, HeadLock};
 use super::lock::Lock;
 use super::{Outside, Store, publish};
-use crate::config::{self, Config};
-use crate::digest;
-use crate::error::{At, Error, Result};
-use crate::keys::Keys;
+use crate::base::config::{self, Config};
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
 use crate::lake::checked::Checks;
 use crate::ledger::event::KeyMark;
 use crate::ledger::{Access, Event, Ledger};
+use crate::seal::keys::Keys;
 
 /// Name of the file that holds the lake's identity, below the lake.
 pub const ID: &str = ".id";

@@ -3,8 +3,8 @@
 use chrono::NaiveDateTime;
 
 use super::{Store, publish};
-use crate::error::{At, Error, Result};
-use crate::keys::Entropy;
+use crate::base::error::{At, Error, Result};
+use crate::seal::keys::Entropy;
 
 /// Where the current time comes from; only for the ledger's start and end times.
 pub trait Clock: Send + Sync {

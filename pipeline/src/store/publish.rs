@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use shikaku_schemas::tables;
 
-use super::{Store, head, leaving, place, sync_dir};
-use crate::error::{At, Error, Result};
+use super::{Store, head, leaving, sync_dir};
+use crate::base::error::{At, Error, Result};
 use crate::ledger::Event;
 use crate::ledger::event::Committed;
+use crate::ledger::place;
 
 /// Where runs are staged.
 pub fn staging(lake: &Path) -> PathBuf {

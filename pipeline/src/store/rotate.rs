@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::publish::{manifests, write_whole};
-use super::{Store, place, sync_dir};
-use crate::digest;
-use crate::error::{At, Error, Result};
-use crate::keys::Keys;
+use super::{Store, sync_dir};
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
 use crate::lake::checked::{ROTATION, footer_digest, footer_of};
 use crate::ledger::Event;
 use crate::ledger::event::{Committed, Rewrapped};
+use crate::ledger::place;
+use crate::seal::keys::Keys;
 
 /// What a rotation did.
 #[derive(Debug, serde::Serialize)]

@@ -4,15 +4,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Stage, landing, sync_dir};
-use crate::digest::{self, HashingRead};
-use crate::error::{At, Error, Result};
-use crate::inbox::Input;
-use crate::lake::write::Sealing;
+use crate::base::digest::{self, HashingRead};
+use crate::base::error::{At, Error, Result};
+use crate::base::spool::Spooled;
+use crate::base::stamp::Reopen as _;
+use crate::base::threads;
 use crate::ledger::OutputRow;
-use crate::spool::Spooled;
-use crate::stamp::Reopen as _;
+use crate::seal::Sealing;
+use crate::store::input::Input;
 use crate::text::cp932::Encoding;
-use crate::threads;
 
 /// Stages landings; see [`Stage::lander`].
 #[derive(Clone, Copy)]

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::publish::{manifests, staging};
 use super::rotate::{before_rotation, commits};
 use super::{Store, head, open};
-use crate::digest;
-use crate::error::{At, Error, Result};
+use crate::base::digest;
+use crate::base::error::{At, Error, Result};
 use crate::lake::checked::ROTATION;
 
 /// What was looked at and what is wrong.

@@ -10,9 +10,9 @@ use super::truth::{State, Truth};
 use super::uke::File;
 use super::world::{World, compact, day};
 use super::{NIGHTS, Out, checks, masters, script, subscribers};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::base::time::{add_days, hms};
 use crate::text::cp932::Encoding;
-use crate::time::{add_days, hms};
 
 /// SUB files may hold no more (formats.md, Common rules).
 const SUB_ROWS: u64 = 100_000;

@@ -8,9 +8,9 @@ use super::links::revoked_at_first;
 use super::sample::{Sample, evening};
 use super::truth::{Findings, State};
 use super::world::{World, day};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::base::time::{add_days, hms};
 use crate::text::cp932::Encoding;
-use crate::time::{add_days, hms};
 
 /// Checks of one day that arrive in time.
 const PER_DAY: u64 = 30;

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::der;
 use super::world::day;
-use crate::error::{Error, Result};
-use crate::time::hms;
+use crate::base::error::{Error, Result};
+use crate::base::time::hms;
 
 const ECDSA_SHA256: [u32; 7] = [1, 2, 840, 10045, 4, 3, 2];
 const EC_PUBLIC_KEY: [u32; 6] = [1, 2, 840, 10045, 2, 1];

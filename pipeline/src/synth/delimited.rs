@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use shikaku_schemas::layout::{self, Layout};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::text::cp932::Encoding;
 
 /// One record: encoded fields in layout order.

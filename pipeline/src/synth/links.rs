@@ -6,9 +6,9 @@ use super::planted;
 use super::sample::{Sample, evening};
 use super::script::scripted_persons;
 use super::world::{World, day};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::base::time::{add_days, hms};
 use crate::text::cp932::Encoding;
-use crate::time::{add_days, hms};
 
 type Rows = Vec<(Row, Vec<&'static str>)>;
 

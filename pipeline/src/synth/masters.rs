@@ -4,7 +4,7 @@ use super::dice::{at, count};
 use super::truth::{State, Truth};
 use super::world::{Institution, Insurer, World, insurer_no};
 use super::{NIGHTS, Out};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::text::cp932::Encoding;
 
 /// 法別番号 and name of each 制度 that the larger scales use, in turn.

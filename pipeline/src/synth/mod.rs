@@ -25,7 +25,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{At, Error, Result};
+use crate::base::error::{At, Error, Result};
 use dice::{Dice, count};
 use world::World;
 

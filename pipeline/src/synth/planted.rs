@@ -5,7 +5,7 @@ use super::delimited::Row;
 use super::masters::ABOLISHED_ON;
 use super::subscribers::{Operation, image, other};
 use super::world::{Coverage, Person, World};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::text::digits::my_number_digit;
 
 /// A record, the insurer whose file it stands in, and its code.

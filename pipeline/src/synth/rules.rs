@@ -13,7 +13,7 @@ use super::masters::ABOLISHED_ON;
 use super::planted::{number_like_mine, other_digit};
 use super::sample::evening;
 use super::world::World;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::text::cp932::Encoding;
 
 const KINDS: [&str; 6] = ["SUB", "LNKP", "LNKU", "LNKR", "REQM", "CHK"];

@@ -13,9 +13,9 @@ use super::truth::{Findings, State, Truth};
 use super::uke::File;
 use super::world::{Institution, Person, World, day};
 use super::{NIGHTS, Out, crl, links, masters};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::time::hms;
 use crate::text::cp932::Encoding;
-use crate::time::hms;
 
 /// The sample while it is written.
 pub struct Sample<'a> {
@@ -179,7 +179,7 @@ fn crl_sets(sample: &mut Sample<'_>, seed: u64) -> Result<()> {
     sample.out.write("ca/sample-ca.pem", ca.certificate().as_bytes())?;
     for (night, number) in [(0, 101), (1, 102), (2, 114)] {
         let revoked = links::revoked(sample.world, night)?;
-        let date = crate::time::add_days(evening(night).date(), 1);
+        let date = crate::base::time::add_days(evening(night).date(), 1);
         let folder = format!("crl/{}", super::world::compact(date));
         for point in 1..=4u64 {
             let own: Vec<&links::Revoked> = revoked.iter().filter(|r| r.point == point).collect();

@@ -7,7 +7,7 @@ use super::subscribers::{self, Operation};
 use super::uke::{Bill, Card};
 use super::world::{Coverage, HOUSEHOLD, Person, World, day};
 use super::{NIGHTS, dice};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// SUB records of each night by insurer, with the codes they must get.
 pub type Nights = [Vec<Vec<(Row, Vec<&'static str>)>>; 3];
@@ -148,7 +148,7 @@ fn expected(world: &World, person: &Person, open: &Coverage, later: &[Coverage],
     let (printed, to) = (coverage(plan.printed)?, coverage(plan.to)?);
     let mut person = person.clone();
     if plan.fault == Fault::Birth {
-        person.birth = crate::time::add_days(person.birth, 1);
+        person.birth = crate::base::time::add_days(person.birth, 1);
     }
     let number = if plan.fault == Fault::Number { format!("9{}", printed.number) } else { printed.number.clone() };
     let card = Card {

@@ -2,7 +2,7 @@
 
 use super::delimited::Row;
 use super::world::{Coverage, Insurer, Person, age, compact, day};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// 処理種別 other than those that carry an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

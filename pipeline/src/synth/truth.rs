@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shikaku_schemas::messages::{self, Severity};
 
 use super::Out;
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Finding codes of each record of a file, in record order; empty = 正常.
 pub type Findings = Vec<Vec<&'static str>>;

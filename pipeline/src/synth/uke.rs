@@ -3,7 +3,7 @@
 use shikaku_schemas::uke::{self, Edition};
 
 use super::world::{Institution, Person, age, compact, day};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::text::cp932::Encoding;
 
 /// 請求年月 of every file.

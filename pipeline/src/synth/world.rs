@@ -4,9 +4,9 @@ use chrono::{Datelike, NaiveDate};
 
 use super::dice::{Dice, at, count};
 use super::names::{FAMILY, GIVEN, TOWNS};
+use crate::base::time::{add_days, parse_date};
 use crate::text::cp932::Encoding;
 use crate::text::digits::luhn_digit;
-use crate::time::{add_days, parse_date};
 
 /// Persons of one household (世帯).
 pub const HOUSEHOLD: u64 = 3;

@@ -28,7 +28,7 @@ pub struct Undecodable {
 impl Undecodable {
     /// Hex of the bytes, for messages.
     pub fn hex(&self) -> String {
-        crate::digest::hex(&self.bytes[..self.len])
+        self.bytes[..self.len].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
