@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
+use shikaku_pipeline::intake::Days;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::compact;
+use shikaku_pipeline::store::run::Call;
 
-use super::{Call, Days, Due, Job, run as run_job};
+use crate::registry::{Due, Job, Work};
 
 pub const JOB: Job = Job {
     name: "compact",
@@ -18,22 +20,24 @@ pub const JOB: Job = Job {
     needs: &["links", "subscribers", "waiting-links", "crl"],
     reads: "history tables: base and deltas",
     writes: "history tables: a new base",
-    due: |store, _| {
-        let least = store.config.schedule.compact_deltas;
-        Ok((least > 0 && !compact::due(&store.snapshot()?, least).is_empty()).then(Due::default))
+    work: Work::Own {
+        due: |store, _| {
+            let least = store.config.schedule.compact_deltas;
+            Ok((least > 0 && !compact::due(&store.snapshot()?, least).is_empty()).then(Due::default))
+        },
+        run,
     },
-    run,
 };
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
     let snapshot = call.store.snapshot()?;
     let tables = compact::due(&snapshot, 1);
     if tables.is_empty() {
-        return Ok(RunReport { job: JOB.name.to_owned(), unchanged: true, ..RunReport::default() });
+        return Ok(RunReport::unchanged(JOB.name));
     }
     let names: Vec<&str> = tables.iter().map(|t| t.name.as_str()).collect();
     let parameters = BTreeMap::from([("tables", names.join(",")), ("as_of_set", snapshot.set_id.to_string())]);
-    run_job(call, JOB.name, parameters, &[], |stage| compact::compact(stage, &tables))
+    call.run(JOB.name, parameters, &[], |stage| compact::compact(stage, &tables))
 }
 
 /// The newest date of the history: folding it adds nothing later.

@@ -9,32 +9,36 @@ use std::path::PathBuf;
 use shikaku_pipeline::base::error;
 use shikaku_pipeline::base::time::{BusinessDate, add_days};
 use shikaku_pipeline::crl::{folder, judge, set, state};
-use shikaku_pipeline::intake::inbox;
+use shikaku_pipeline::intake::Days;
+use shikaku_pipeline::intake::{inbox, run};
 use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::input::Input;
+use shikaku_pipeline::store::run::Call;
 use shikaku_pipeline::store::{Stage, Store, leaving};
 use shikaku_pipeline::text::my_number;
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::{messages, operator};
 
-use super::{Call, Days, Due, Job, inbox_folder, run as run_job};
 use crate::outside;
+use crate::registry::{Due, Job, Work};
 
 pub const JOB: Job = Job {
-    name: "crl",
+    name: set::JOB,
     inbox: Some("crl"),
     days: Days::Every,
     needs: &[],
     reads: "a folder of RFC 5280 CRLs",
     writes: "revocation, revocation_history",
-    due: |store, _| {
-        let Some(dir) = inbox_folder(store, "crl")? else { return Ok(None) };
-        let inbox = folder::look(&dir)?;
-        let due = !inbox.finished.is_empty() || !inbox.odd.is_empty();
-        Ok(due.then_some(Due { paths: inbox.finished, month: None }))
+    work: Work::Own {
+        due: |store, _| {
+            let Some(dir) = run::inbox_folder(store, "crl")? else { return Ok(None) };
+            let inbox = folder::look(&dir)?;
+            let due = !inbox.finished.is_empty() || !inbox.odd.is_empty();
+            Ok(due.then_some(Due { paths: inbox.finished, month: None }))
+        },
+        run,
     },
-    run,
 };
 
 /// What becomes of the folders that a night finds.
@@ -121,9 +125,9 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         Ok(())
     };
     let mut report = match own.is_empty() {
-        true if passed.is_empty() => RunReport { job: JOB.name.to_owned(), unchanged: true, ..RunReport::default() },
-        true => run_job(call, JOB.name, BTreeMap::new(), &passed, finish)?,
-        false => take_set(call, &inputs, &passed, finish)?,
+        true if passed.is_empty() => RunReport::unchanged(JOB.name),
+        true => call.run(JOB.name, BTreeMap::new(), &passed, finish)?,
+        false => set::run(call, &inputs, &passed, finish)?,
     };
     if report.unchanged && !own.is_empty() {
         // A set that was taken in before and came again: its files are in the landing already.
@@ -138,7 +142,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         report.rejections |= state::overdue(store, call.date.crl_now(store.config.crl_now_time))?.is_some();
     }
     let odd = match call.in_night {
-        true => inbox_folder(store, "crl")?.map(|dir| folder::look(&dir)).transpose()?.unwrap_or_default().odd,
+        true => run::inbox_folder(store, "crl")?.map(|dir| folder::look(&dir)).transpose()?.unwrap_or_default().odd,
         false => Vec::new(),
     };
     for path in &odd {
@@ -154,22 +158,6 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
         report.notes.push(operator::text(outside::language(), "night.crl_future", &[("folder", shown)]));
     }
     Ok(report)
-}
-
-/// One run over a set; `then` adds to its stage.
-fn take_set(
-    call: &Call<'_>,
-    inputs: &[Input],
-    passed: &[Input],
-    then: impl FnOnce(&mut Stage<'_>) -> Result<()>,
-) -> Result<RunReport> {
-    let judged = state::judged_against(call.store, &set::identity(inputs))?;
-    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?), ("judged_against", judged)]);
-    let all: Vec<Input> = inputs.iter().chain(passed).cloned().collect();
-    run_job(call, JOB.name, parameters, &all, |stage| {
-        set::take_in(stage, inputs)?;
-        then(stage)
-    })
 }
 
 /// Takes the set that was refused last in all the same, from where it landed, in the night that it was for. Who says so, and
@@ -205,8 +193,7 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
         state::Override { by: by.to_owned(), reason: reason.to_owned(), shown, date: date.to_string(), at: at.clone() };
     let value = serde_json::to_string(&said)?;
     store.note(Event::Fact { name, key: set::identity(&inputs), value, at })?;
-    let call = Call { store, date, paths: Vec::new(), month: None, known_at: None, force: false, in_night: false };
-    take_set(&call, &inputs, &[], |_| Ok(()))
+    set::run(&Call::new(store, date), &inputs, &[], |_| Ok(()))
 }
 
 /// Why the newest set was refused, as the ledger has it: distribution point → causes.

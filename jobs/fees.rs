@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use chrono::Datelike;
 use shikaku_pipeline::Result;
 use shikaku_pipeline::base::time::BusinessDate;
+use shikaku_pipeline::intake::Days;
 use shikaku_pipeline::monthly::fees;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::run::Call;
 
-use super::{Call, Days, Due, Job, month_of, reroute, run as run_job};
+use crate::registry::{Due, Job, Work};
 
 pub const JOB: Job = Job {
     name: "fees",
@@ -20,8 +22,7 @@ pub const JOB: Job = Job {
     needs: &["links", "checks"],
     reads: "check_daily, acquisition",
     writes: "fee, outbox/fees",
-    due: |store, date| due_close(store, date, "fees"),
-    run,
+    work: Work::Own { due: |store, date| due_close(store, date, "fees"), run },
 };
 
 /// Due from `schedule.close_day` on for the month before, while it has no version and has anything to count.
@@ -40,10 +41,10 @@ pub fn due_close(store: &Store, date: BusinessDate, what: &str) -> Result<Option
 }
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
-    let month = month_of(call)?;
-    let state = reroute::state_read(call.store)?;
+    let month = call.month()?;
+    let state = call.store.state_read()?;
     let parameters = BTreeMap::from([("month", month.to_string()), ("as_of_set", state)]);
-    run_job(call, JOB.name, parameters, &[], |stage| {
+    call.run(JOB.name, parameters, &[], |stage| {
         let (checks, links) = fees::close(stage, month)?;
         // Late rows are in this count now.
         stage.fact("late", &format!("checks/{month}"), "");

@@ -9,15 +9,16 @@ macro_rules! say {
     }};
 }
 
-mod access;
 mod cli;
-mod doctor;
-#[path = "mod.rs"]
-mod jobs;
+mod compact;
+mod crl;
+mod fees;
+mod links;
+mod nightly;
 mod outside;
-mod show;
-mod status;
-mod views;
+mod registry;
+mod reroute;
+mod stats;
 
 use std::process::ExitCode;
 

@@ -15,8 +15,11 @@ use shikaku_pipeline::store::{Store, commit, run_id};
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::{messages, operator};
 
-use super::{Call, Days, JOBS};
+use shikaku_pipeline::intake::Days;
+use shikaku_pipeline::store::run::Call;
+
 use crate::outside;
+use crate::registry::{JOBS, Job};
 
 /// What became of one job.
 #[derive(Debug, serde::Serialize)]
@@ -68,7 +71,7 @@ fn check_inbox(store: &Store) -> Result<()> {
     let unusable = |what: &str| Error::usage(format!("inbox {}: {what}", inbox.display()));
     match std::fs::read_dir(inbox) {
         Err(error) => Err(unusable(&format!("cannot be read ({error}); is it mounted?"))),
-        Ok(_) if !config::INBOX.iter().any(|kind| inbox.join(kind).exists()) => {
+        Ok(_) if !config::inbox_folders().any(|kind| inbox.join(kind).exists()) => {
             Err(unusable("none of its folders is there; is it mounted?"))
         }
         Ok(_) => Ok(()),
@@ -93,7 +96,7 @@ pub fn run(store: &Store, date: BusinessDate, force: bool) -> Result<Night> {
     let bar = progress();
     let mut night = Night { business_date: date.to_string(), jobs: Vec::new() };
     let mut failed: BTreeSet<&str> = BTreeSet::new();
-    for job in JOBS {
+    for job in JOBS.iter() {
         bar.set_message(job.name);
         let mut outcome = one(store, date, force, job, &failed);
         // What was rejected before the night was cut off was rejected in this night. A ledger that does not answer is told by
@@ -142,27 +145,21 @@ fn rejected_since(store: &Store, date: BusinessDate, job: &str, since: i64) -> R
     Ok(runs.iter().any(|r| r.started_seq > since && rejected(r)))
 }
 
-fn one(
-    store: &Store,
-    date: BusinessDate,
-    force: bool,
-    job: &'static super::Job,
-    failed: &BTreeSet<&str>,
-) -> JobOutcome {
+fn one(store: &Store, date: BusinessDate, force: bool, job: &'static Job, failed: &BTreeSet<&str>) -> JobOutcome {
     let ended = |state, exit_code| JobOutcome { job: job.name, state, report: None, error: None, exit_code };
     if let Some(need) = job.needs.iter().find(|n| failed.contains(*n)) {
         tracing::warn!(job = job.name, needs = need, "skipped: a job it needs failed");
         return ended("skipped", 0);
     }
     let mut absent = false;
-    let result = (job.due)(store, date).and_then(|due| match due {
+    let result = job.due(store, date).and_then(|due| match due {
         None => {
             absent = is_absent(store, date, job)?;
             Ok(None)
         }
         Some(due) => {
-            let call = Call { store, date, paths: due.paths, month: due.month, known_at: None, force, in_night: true };
-            (job.run)(&call).map(Some)
+            let call = Call { paths: due.paths, month: due.month, force, in_night: true, ..Call::new(store, date) };
+            job.run(&call).map(Some)
         }
     });
     match result {
@@ -186,13 +183,13 @@ fn one(
     }
 }
 
-/// Whether `schedule.due` names the job's folder.
-fn must_come(store: &Store, job: &super::Job) -> bool {
-    job.inbox.is_some_and(|folder| store.config.schedule.due.iter().any(|d| d == folder))
+/// Whether `schedule.due` names the job.
+fn must_come(store: &Store, job: &Job) -> bool {
+    store.config.schedule.due.iter().any(|due| due == job.name)
 }
 
 /// Whether something was due in this night and has come in none of its runs.
-fn is_absent(store: &Store, date: BusinessDate, job: &super::Job) -> Result<bool> {
+fn is_absent(store: &Store, date: BusinessDate, job: &Job) -> Result<bool> {
     if !must_come(store, job) || (job.days == Days::Business && !calendar::is_business_day(date.0, &holidays(store)?)) {
         return Ok(false);
     }

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use chrono::Datelike;
 use shikaku_pipeline::Result;
 use shikaku_pipeline::base::time::BusinessDate;
+use shikaku_pipeline::intake::Days;
 use shikaku_pipeline::receipts::received;
 use shikaku_pipeline::reroute::month;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::run::Call;
 
-use super::{Call, Days, Due, Job, month_of, run as run_job};
+use crate::registry::{Due, Job, Work};
 
 pub const JOB: Job = Job {
     name: "reroute",
@@ -22,8 +24,7 @@ pub const JOB: Job = Job {
     needs: &["masters", "subscribers", "receipts"],
     reads: "landed receipts, coverage, member",
     writes: "reroute, outbox/reroute",
-    due,
-    run,
+    work: Work::Own { due, run },
 };
 
 /// Due from `schedule.reroute_day` (else the cut-off day) of a month that has receipts.
@@ -34,35 +35,26 @@ fn due(store: &Store, date: BusinessDate) -> Result<Option<Due>> {
     let any = received(store)?.iter().any(|(_, f)| f.month == month.to_string());
     // A version that an operator asked for with another cut-off stands until something new has come in.
     let decided = store.ledger.fact("rerouted", &month.to_string())?;
-    let changed = decided != Some(state_read(store)?);
+    let changed = decided != Some(store.state_read()?);
     Ok((date.0.day() >= day && any && changed).then(|| Due { paths: Vec::new(), month: Some(month) }))
 }
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
-    let month = month_of(call)?;
+    let month = call.month()?;
     let cutoff = month::cutoff(call.store, month, call.known_at, call.date)?;
     // What was landed before the cut-off, and the state of the lake, are inputs of the run like any file.
     let files: Vec<String> = month::files(call.store, month, cutoff)?.into_iter().map(|(sha256, _)| sha256).collect();
-    let state = state_read(call.store)?;
+    let state = call.store.state_read()?;
     let parameters = BTreeMap::from([
         ("month", month.to_string()),
         ("cutoff", cutoff.to_string()),
         ("receipts", shikaku_pipeline::base::digest::of_parts(files.iter().map(String::as_str))),
         ("as_of_set", state.clone()),
     ]);
-    run_job(call, JOB.name, parameters, &[], |stage| {
+    call.run(JOB.name, parameters, &[], |stage| {
         let outcomes = month::run(stage, month, cutoff)?;
         stage.fact("rerouted", &month.to_string(), state.clone());
         tracing::info!(job = JOB.name, month = %month, cutoff = %cutoff, ?outcomes, "decided");
         Ok(())
     })
-}
-
-/// The set that a monthly job reads: the newest one that a job other than the monthly ones (and `compact`, which changes no state) published, so that a job run
-/// twice over the same state is the same run.
-pub fn state_read(store: &Store) -> Result<String> {
-    let monthly = ["reroute", "fees", "stats", "compact"];
-    let runs = store.ledger.runs()?;
-    let set = runs.iter().filter(|r| !monthly.contains(&r.job.as_str())).filter_map(|r| r.set_id).max();
-    Ok(set.unwrap_or(0).to_string())
 }

@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
+use shikaku_pipeline::intake::Days;
 use shikaku_pipeline::monthly::stats;
 use shikaku_pipeline::store::commit::RunReport;
+use shikaku_pipeline::store::run::Call;
 
-use super::{Call, Days, Job, fees, month_of, reroute, run as run_job};
+use crate::fees;
+use crate::registry::{Job, Work};
 
 pub const JOB: Job = Job {
     name: "stats",
@@ -17,15 +20,14 @@ pub const JOB: Job = Job {
     needs: &["masters", "checks"],
     reads: "check_daily, institution, insurer",
     writes: "stat, outbox/stats",
-    due: |store, date| fees::due_close(store, date, "stats"),
-    run,
+    work: Work::Own { due: |store, date| fees::due_close(store, date, "stats"), run },
 };
 
 fn run(call: &Call<'_>) -> Result<RunReport> {
-    let month = month_of(call)?;
-    let state = reroute::state_read(call.store)?;
+    let month = call.month()?;
+    let state = call.store.state_read()?;
     let parameters = BTreeMap::from([("month", month.to_string()), ("as_of_set", state)]);
-    run_job(call, JOB.name, parameters, &[], |stage| {
+    call.run(JOB.name, parameters, &[], |stage| {
         let checks = stats::build(stage, month)?;
         tracing::info!(job = JOB.name, month = %month, checks, "built");
         Ok(())

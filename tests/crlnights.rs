@@ -12,9 +12,9 @@ use shikaku_pipeline::ask::inquire::certificate;
 use shikaku_pipeline::base::digest;
 use shikaku_pipeline::base::time::BusinessDate;
 use shikaku_pipeline::crl::{folder, set};
-use shikaku_pipeline::store::commit::Begin;
 use shikaku_pipeline::store::input::Input;
-use shikaku_pipeline::store::{RunSpec, verify};
+use shikaku_pipeline::store::run::Call;
+use shikaku_pipeline::store::verify;
 use shikaku_schemas::tables;
 
 use crate::common::crl::{BAND, OVERRIDABLE, Plan, Set, bytes_of, certificate_of, key_id, now, pem, random_plan, utc};
@@ -66,15 +66,8 @@ fn run(lake: &Lake, date: NaiveDate, dice: Option<&mut Dice>, die_at: u64) {
     if inputs.is_empty() {
         return;
     }
-    let spec = RunSpec {
-        job: "crl",
-        business_date: BusinessDate(date),
-        parameters: BTreeMap::from([("circumstances", store.circumstances().unwrap())]),
-        inputs: inputs.iter().map(|i| i.sha256.clone()).collect(),
-    };
-    let Begin::New(mut stage) = store.begin(&spec).unwrap() else { panic!("a set of a plan is given once") };
-    set::take_in(&mut stage, &inputs).unwrap();
-    stage.commit().unwrap();
+    let report = set::run(&Call::new(&store, BusinessDate(date)), &inputs, &[], |_| Ok(())).unwrap();
+    assert!(!report.unchanged, "a set of a plan is given once");
 }
 
 /// Bytes of the two tables.

@@ -30,7 +30,8 @@ mod receipts;
 mod reroute;
 mod subscribers;
 
-// One rule = one code = one sample.
+// One rule = one code = one sample; one kind of input = one folder of samples.
+mod kinds;
 mod rules;
 
 // What holds across jobs.
@@ -39,6 +40,7 @@ mod crash;
 mod documents;
 mod hostile;
 mod hostile_der;
+mod house;
 mod intakefaults;
 mod integrity;
 mod keys;

@@ -1,14 +1,13 @@
 //! One rule = one code = one sample: every file of data-samples/rules is answered with exactly the code it is named for.
 
+use shikaku_pipeline::INTAKES;
+
 use crate::common::{Lake, samples};
 
 fn kind_of(bytes: &[u8]) -> &'static str {
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
-    match head.split(',').nth(1) {
-        Some("CHK") => "checks",
-        Some("LNKR" | "LNKP" | "LNKU" | "REQM") => "links",
-        _ => "subscribers",
-    }
+    let kind = head.split(',').nth(1).unwrap_or_default();
+    INTAKES.iter().find(|intake| intake.kinds.contains(&kind)).map_or("subscribers", |intake| intake.name)
 }
 
 /// Codes of a result file, each once.

@@ -29,6 +29,8 @@ pub mod links;
 
 pub mod subscribers;
 
+pub mod certificates;
+
 pub mod crl;
 
 pub mod checks;
@@ -44,3 +46,6 @@ pub mod ask;
 pub mod synth;
 
 pub use base::error::{Error, Result};
+
+/// The kinds of input, in the order of a night.
+pub const INTAKES: &[&intake::Intake] = include!(concat!(env!("OUT_DIR"), "/intakes.rs"));

@@ -4,20 +4,17 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-pub(crate) const FILES: &[(&str, &str)] = crate::embed!("codes":
-    "access_kind", "axis", "bearer_kind", "card_kind", "copay", "dependent", "eligibility", "fee_table", "householder",
-    "loss_reason", "not_confirmed_reason", "operation", "outcome", "payer", "prefecture", "revocation_reason", "scheme",
-    "sex", "validity",
-);
+use crate::{files, layout};
 
 /// One code list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeList {
     #[serde(skip)]
     pub name: String,
     /// Japanese name (和名).
     pub ja: String,
+    #[serde(default)]
     pub source: String,
     values: Vec<(String, String, String)>,
 }
@@ -38,6 +35,11 @@ impl CodeList {
         self.values.iter().map(|(value, name, ja)| Code { value, name, ja })
     }
 
+    /// Whether all its values are digits.
+    pub fn is_digits(&self) -> bool {
+        self.values.iter().all(|v| v.0.bytes().all(|b| b.is_ascii_digit()))
+    }
+
     pub fn contains(&self, value: &str) -> bool {
         self.values.iter().any(|v| v.0 == value)
     }
@@ -49,10 +51,15 @@ impl CodeList {
 }
 
 static LISTS: LazyLock<Vec<CodeList>> = LazyLock::new(|| {
-    FILES.iter().map(|(stem, text)| CodeList { name: (*stem).to_owned(), ..crate::parse(stem, text) }).collect()
+    let own = files::CODES.iter().map(|(stem, text)| CodeList { name: (*stem).to_owned(), ..crate::parse(stem, text) });
+    let of_layouts = layout::all().iter().flat_map(|layout| &layout.code_lists);
+    let of_layouts = of_layouts.map(|(name, list)| CodeList { name: name.clone(), ..list.clone() });
+    let mut lists: Vec<CodeList> = own.chain(of_layouts).collect();
+    lists.sort_by(|a, b| a.name.cmp(&b.name));
+    lists
 });
 
-/// All code lists in name order.
+/// All code lists in name order: shared ones, and those that one layout brings.
 pub fn all() -> &'static [CodeList] {
     &LISTS
 }

@@ -1,14 +1,13 @@
 //! Layouts of delimited files: one declaration that the parser, the checks, the generator and the documents read.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-pub(crate) const FILES: &[(&str, &str)] = crate::embed!("layouts":
-    "chk_01", "institutions_01", "insurers_01", "lnkp_01", "lnkr_01", "lnku_01", "reqm_01", "sub_01",
-);
-/// Versions still accepted beside the current one.
-pub(crate) const OLDER_FILES: &[(&str, &str)] = crate::embed!("layouts/older": "sub_00");
+use crate::codes::CodeList;
+use crate::files;
+use crate::messages::Message;
 
 /// What a field holds. Each kind has its own form rule and its own length rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -48,7 +47,8 @@ pub enum Guard {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// Number in the result codes: the position from 1 in the version that brought the field, for all later and older ones.
+    /// Number in the result codes: the position from 1 in the version that brought the field, for all later and older ones,
+    /// above the base of the layout.
     #[serde(skip)]
     pub number: usize,
     pub name: String,
@@ -159,8 +159,13 @@ pub struct Layout {
     pub kind: String,
     pub version: String,
     pub ja: String,
+    /// Folder of the inbox that such files come to.
+    pub inbox: String,
     /// Second digit of this layout's field codes.
     pub digit: u8,
+    /// Added to the number of a field in its codes, where several layouts share a digit.
+    #[serde(default)]
+    pub field_base: usize,
     pub origin: Origin,
     pub origin_value: Option<String>,
     /// Fixed encoding, where the origin does not choose one.
@@ -177,6 +182,15 @@ pub struct Layout {
     pub together: Vec<Together>,
     #[serde(default)]
     pub barred: Vec<Barred>,
+    /// A record that breaks no rule, field by field; samples and tests of a kind with no record of its own in `synth`.
+    #[serde(default)]
+    pub example: BTreeMap<String, String>,
+    /// Code lists that this layout alone uses.
+    #[serde(default, rename = "code_list")]
+    pub code_lists: BTreeMap<String, CodeList>,
+    /// Result codes that this kind of file alone has.
+    #[serde(default, rename = "message")]
+    pub messages: Vec<Message>,
     #[serde(rename = "field")]
     pub fields: Vec<Field>,
 }
@@ -209,18 +223,20 @@ impl Layout {
 
 fn load(stem: &str, text: &str) -> Layout {
     let mut layout: Layout = crate::parse(stem, text);
-    for (number, field) in (1..).zip(&mut layout.fields) {
+    for (number, field) in (layout.field_base + 1..).zip(&mut layout.fields) {
         field.number = number;
     }
     layout
 }
 
-static LAYOUTS: LazyLock<Vec<Layout>> = LazyLock::new(|| FILES.iter().map(|(stem, text)| load(stem, text)).collect());
+static LAYOUTS: LazyLock<Vec<Layout>> =
+    LazyLock::new(|| files::LAYOUTS.iter().map(|(stem, text)| load(stem, text)).collect());
 
 static OLDER: LazyLock<Vec<Layout>> = LazyLock::new(|| {
     let older = |(stem, text): &(&str, &str)| {
         let older: Older = crate::parse(stem, text);
-        let newer = FILES.iter().find(|(own, _)| *own == format!("{}_{}", older.kind.to_lowercase(), older.newer));
+        let newer =
+            files::LAYOUTS.iter().find(|(own, _)| *own == format!("{}_{}", older.kind.to_lowercase(), older.newer));
         let Some((newer, text)) = newer else { panic!("schemas/layouts/older/{stem}: no version {}", older.newer) };
         let mut layout = load(newer, text);
         layout.version = older.version;
@@ -228,8 +244,16 @@ static OLDER: LazyLock<Vec<Layout>> = LazyLock::new(|| {
         layout.fields.retain(|f| !older.without.contains(&f.name));
         layout
     };
-    OLDER_FILES.iter().map(older).collect()
+    files::OLDER_LAYOUTS.iter().map(older).collect()
 });
+
+/// Folders of the inbox that files with a layout come to, in name order.
+pub fn inbox_folders() -> impl Iterator<Item = &'static str> {
+    let mut folders: Vec<&str> = all().iter().map(|layout| layout.inbox.as_str()).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    folders.into_iter()
+}
 
 /// The current layouts in file-name order.
 pub fn all() -> &'static [Layout] {
@@ -288,11 +312,22 @@ mod tests {
     }
 
     #[test]
-    fn layout_digits_are_unique() {
-        let mut digits: Vec<u8> = all().iter().map(|l| l.digit).collect();
-        digits.sort_unstable();
-        digits.dedup();
-        assert_eq!(digits.len(), all().len());
+    fn field_numbers_of_a_digit_are_unique() {
+        let numbers = all().iter().flat_map(|l| l.fields.iter().map(|f| (l.digit, f.number)));
+        let mut numbers: Vec<(u8, usize)> = numbers.collect();
+        let count = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert!(numbers.len() == count && numbers.iter().all(|(_, number)| *number < 100));
+    }
+
+    #[test]
+    fn an_example_names_fields_and_no_code_list_stands_twice() {
+        for layout in all() {
+            assert!(layout.example.keys().all(|name| layout.index(name).is_some()), "{}", layout.kind);
+        }
+        let names: Vec<&str> = crate::codes::all().iter().map(|list| list.name.as_str()).collect();
+        assert!(names.windows(2).all(|two| two[0] != two[1]));
     }
 
     #[test]

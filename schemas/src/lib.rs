@@ -26,40 +26,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> T
     }
 }
 
-/// Embeds data files of one folder as `(stem, text)` pairs.
-macro_rules! embed {
-    ($dir:literal: $($stem:literal),+ $(,)?) => {
-        &[$(($stem, include_str!(concat!("../", $dir, "/", $stem, ".toml")))),+]
-    };
-}
-pub(crate) use embed;
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::path::Path;
-
-    fn stems(dir: &str) -> BTreeSet<String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
-        std::fs::read_dir(path)
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .filter(|p| p.extension().is_some_and(|x| x == "toml"))
-            .map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
-            .collect()
-    }
-
-    fn embedded(files: &[(&str, &str)]) -> BTreeSet<String> {
-        files.iter().map(|(stem, _)| (*stem).to_owned()).collect()
-    }
-
-    #[test]
-    fn every_data_file_is_embedded_and_every_embedded_file_exists() {
-        assert_eq!(stems("layouts"), embedded(super::layout::FILES));
-        assert_eq!(stems("layouts/older"), embedded(super::layout::OLDER_FILES));
-        assert_eq!(stems("layouts/uke"), embedded(super::uke::FILES));
-        assert_eq!(stems("codes"), embedded(super::codes::FILES));
-        assert_eq!(stems("tables"), embedded(super::tables::FILES));
-        assert_eq!(stems("messages"), BTreeSet::from(["catalogue".into(), "field_rules".into(), "operator".into()]));
-    }
+/// What lies in the folders beside this crate, as `(stem, text)` in name order.
+pub(crate) mod files {
+    include!(concat!(env!("OUT_DIR"), "/files.rs"));
 }

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::codes;
+use crate::files;
 use crate::layout::{self, Field, FieldType, Layout};
 
 /// How a code counts.
@@ -175,15 +177,24 @@ fn form_ja(field: &Field) -> String {
         FieldType::InsurerCode => "半角英数字8文字".to_owned(),
         FieldType::Serial => "半角16進数(0以外の正の数)".to_owned(),
         FieldType::Timestamp => "半角数字14桁".to_owned(),
-        FieldType::Code => "半角数字".to_owned(),
-        FieldType::Text | FieldType::Date => "半角英数字".to_owned(),
+        FieldType::Code if field.codes.as_deref().is_some_and(|list| codes::list(list).is_digits()) => {
+            "半角数字".to_owned()
+        }
+        FieldType::Code | FieldType::Text | FieldType::Date => "半角英数字".to_owned(),
     }
 }
 
+/// One file of messages.
+pub(crate) fn file(name: &str) -> &'static str {
+    files::MESSAGES.iter().find(|(stem, _)| *stem == name).map_or("", |(_, text)| text)
+}
+
 static CATALOGUE: LazyLock<BTreeMap<String, Message>> = LazyLock::new(|| {
-    let fixed: CatalogueFile = crate::parse("messages/catalogue", include_str!("../messages/catalogue.toml"));
-    let rules: RuleFile = crate::parse("messages/field_rules", include_str!("../messages/field_rules.toml"));
-    let mut all: BTreeMap<String, Message> = fixed.message.into_iter().map(|m| (m.code.clone(), m)).collect();
+    let fixed: CatalogueFile = crate::parse("messages/catalogue", file("catalogue"));
+    let rules: RuleFile = crate::parse("messages/field_rules", file("field_rules"));
+    let of_layouts = layout::all().iter().flat_map(|layout| layout.messages.iter().cloned());
+    let mut all: BTreeMap<String, Message> =
+        fixed.message.into_iter().chain(of_layouts).map(|m| (m.code.clone(), m)).collect();
     for layout in layout::all() {
         for (index, field) in layout.fields.iter().enumerate() {
             for rule in FieldRule::ALL.into_iter().filter(|r| r.applies_to(field)) {

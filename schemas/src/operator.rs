@@ -47,7 +47,7 @@ struct CauseText {
 }
 
 static FILE: LazyLock<File> =
-    LazyLock::new(|| crate::parse("messages/operator.toml", include_str!("../messages/operator.toml")));
+    LazyLock::new(|| crate::parse("messages/operator.toml", crate::messages::file("operator")));
 static TEXTS: LazyLock<BTreeMap<&str, &Text>> =
     LazyLock::new(|| FILE.text.iter().map(|text| (text.key.as_str(), text)).collect());
 static CAUSES: LazyLock<BTreeMap<&str, &str>> =

@@ -5,8 +5,6 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-pub(crate) const FILES: &[(&str, &str)] = crate::embed!("layouts/uke": "chozai", "dpc", "houmon", "ika_r4", "shika");
-
 /// One record type: the number of fields and the positions that are interpreted.
 #[derive(Debug, Deserialize)]
 pub struct Record {
@@ -55,7 +53,10 @@ impl Edition {
 }
 
 static EDITIONS: LazyLock<Vec<Edition>> = LazyLock::new(|| {
-    FILES.iter().map(|(stem, text)| Edition { name: (*stem).to_owned(), ..crate::parse(stem, text) }).collect()
+    crate::files::UKE
+        .iter()
+        .map(|(stem, text)| Edition { name: (*stem).to_owned(), ..crate::parse(stem, text) })
+        .collect()
 });
 
 /// All editions in file-name order.

@@ -5,16 +5,24 @@ use std::path::{Path, PathBuf};
 
 use crate::{documents, program, root, rust, shikaku};
 
+/// Every table as types.
+const TABLES: &str = "pipeline/src/lake/tables.rs";
 /// Seed of the shipped samples.
 const SEED: &str = "20261001";
 
 /// Writes, or with `check` compares; exit 1 names what differs.
 pub fn run(check: bool) -> Result<u8, String> {
+    // The program cannot be built without its tables, so they come first.
+    let tables = root().join(TABLES);
+    if !check && std::fs::read(&tables).ok() != Some(rust::tables().into_bytes()) {
+        std::fs::write(&tables, rust::tables()).map_err(|e| e.to_string())?;
+        println!("wrote {TABLES}");
+    }
     let program = program()?;
     let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     files.insert("docs/data-dictionary.md".into(), documents::data_dictionary().into_bytes());
     files.insert("docs/codes.md".into(), documents::codes().into_bytes());
-    files.insert("pipeline/src/lake/tables.rs".into(), rust::tables().into_bytes());
+    files.insert(TABLES.into(), rust::tables().into_bytes());
     files.insert("docs/jobs.md".into(), job_table(&program)?);
     for (path, bytes) in samples(&program)? {
         files.insert(Path::new("data-samples").join(path), bytes);
@@ -93,13 +101,14 @@ fn read_all(dir: &Path, base: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> 
     Ok(())
 }
 
-/// Files below data-samples/ that the generator owns: `public/` holds real public files, `crl/` what its own script made.
+/// Files below data-samples/ that the generator owns: `public/` holds real public files, `crl/` what its own script made,
+/// `kinds/` what was written by hand.
 fn committed_samples() -> Result<Vec<PathBuf>, String> {
     let dir = root().join("data-samples");
     let mut files = BTreeMap::new();
     if dir.is_dir() {
         read_all(&dir, &dir, &mut files)?;
     }
-    let own = files.into_keys().filter(|p| !p.starts_with("public") && !p.starts_with("crl"));
+    let own = files.into_keys().filter(|p| !["public", "crl", "kinds"].iter().any(|own| p.starts_with(own)));
     Ok(own.map(|p| Path::new("data-samples").join(p)).collect())
 }

@@ -220,7 +220,9 @@ impl Default for RetentionSection {
 }
 
 /// Folders of the inbox.
-pub const INBOX: [&str; 6] = ["subscribers", "links", "crl", "checks", "receipts", "masters"];
+pub fn inbox_folders() -> impl Iterator<Item = &'static str> {
+    shikaku_schemas::layout::inbox_folders().chain(["crl", "receipts"])
+}
 
 /// The whole configuration with resolved paths.
 #[derive(Debug, Clone)]
@@ -299,10 +301,10 @@ impl Config {
         if sections.schedule.reroute_day > 28 || !(1..=28).contains(&sections.schedule.close_day) {
             return Err(Error::usage("schedule.reroute_day must be 0 to 28 and schedule.close_day 1 to 28"));
         }
-        if let Some(unknown) = sections.schedule.due.iter().find(|d| !INBOX.contains(&d.as_str())) {
+        if let Some(unknown) = sections.schedule.due.iter().find(|d| inbox_folders().all(|f| f != d.as_str())) {
             return Err(Error::usage(format!(
                 "schedule.due: no inbox folder {unknown}; there are {}",
-                INBOX.join(", ")
+                inbox_folders().collect::<Vec<_>>().join(", ")
             )));
         }
         let mut crl = sections.crl;

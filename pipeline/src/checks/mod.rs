@@ -15,6 +15,7 @@ use crate::base::error::Result;
 use crate::base::time::{Moment, Month};
 use crate::intake::answers::{RecordKeys, ResultFile};
 use crate::intake::delimited::{self, Checked, Outcome};
+use crate::intake::{Days, Intake, nothing_more};
 use crate::lake::columns::Columns;
 use crate::lake::read::{Prune, Reader};
 use crate::lake::tables::{check_daily, check_log};
@@ -24,6 +25,19 @@ use crate::rules::{self, Context, Finding, Value};
 use crate::store::Stage;
 use crate::store::input::Input;
 use crate::text::cp932::Encoding;
+
+/// The kind of input.
+pub const INTAKE: Intake = Intake {
+    name: "checks",
+    folder: "checks",
+    kinds: &["CHK"],
+    days: Days::Every,
+    needs: &[],
+    reads: "CHK files",
+    writes: "check_log, check_daily",
+    take_in,
+    sent_again: nothing_more,
+};
 
 /// Key of an axis value that is not known.
 pub const UNKNOWN: &str = "-";

@@ -17,8 +17,9 @@ use crate::intake::answers;
 use crate::ledger::InputState;
 use crate::pki::ca::{self, Ca};
 use crate::rules::Finding;
-use crate::store::commit::Closed;
+use crate::store::commit::{Closed, RunReport};
 use crate::store::input::Input;
+use crate::store::run::Call;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
@@ -34,6 +35,25 @@ pub fn trust_anchors(store: &Store) -> Result<Vec<Ca>> {
 pub fn identity(inputs: &[Input]) -> String {
     let digests: BTreeSet<&str> = inputs.iter().map(|i| i.sha256.as_str()).collect();
     digest::of_parts(digests)[..16].to_owned()
+}
+
+/// The job.
+pub const JOB: &str = "crl";
+
+/// One run over a set and the folders that it makes useless; `then` adds to its stage.
+pub fn run(
+    call: &Call<'_>,
+    inputs: &[Input],
+    passed: &[Input],
+    then: impl FnOnce(&mut Stage<'_>) -> Result<()>,
+) -> Result<RunReport> {
+    let judged = judged_against(call.store, &identity(inputs))?;
+    let parameters = BTreeMap::from([("circumstances", call.store.circumstances()?), ("judged_against", judged)]);
+    let all: Vec<Input> = inputs.iter().chain(passed).cloned().collect();
+    call.run(JOB, parameters, &all, |stage| {
+        take_in(stage, inputs)?;
+        then(stage)
+    })
 }
 
 /// Reads, verifies and, if all is well, commits a set. Returns whether it was taken.

@@ -103,9 +103,8 @@ fn is_of_the_file(error: &std::io::Error) -> bool {
     !error.raw_os_error().is_some_and(|code| machine.contains(&code))
 }
 
-/// Reads the digests of all files below the paths. New inputs come in digest order, so that arrival does not show.
-pub fn gather(store: &Store, paths: &[PathBuf]) -> Result<Gathered> {
-    let found = files(paths)?;
+/// Reads the digests of these files. New inputs come in digest order, so that arrival does not show.
+pub fn gather(store: &Store, found: Found) -> Result<Gathered> {
     let (inputs, unread) = read_all(store, &found.files)?;
     let mut gathered = Gathered { unread: found.unread, passed_over: found.passed_over, ..Gathered::default() };
     gathered.unread.extend(unread);

@@ -25,6 +25,49 @@ table! {
 }
 
 table! {
+    /// 認定証
+    certificate {
+        /// 保険者コード
+        insurer_code INSURER_CODE: Text,
+        /// 被保険者枝番
+        member_no MEMBER_NO: Text,
+        /// 証通番
+        cert_seq CERT_SEQ: Int,
+        /// 認定証区分
+        cert_kind CERT_KIND: Text,
+        /// 照会の条件 none=不要 consent=同意 card_and_consent=カードと同意
+        needs NEEDS: Text,
+        /// 適用区分
+        limit_class LIMIT_CLASS: Option<Text>,
+        /// 交付年月日
+        issued_on ISSUED_ON: Option<Date>,
+        /// 有効開始年月日
+        valid_from VALID_FROM: Date,
+        /// 有効終了年月日(当日を含む)
+        valid_to VALID_TO: Option<Date>,
+        /// 後の認定証が始まる前日までの有効終了年月日
+        in_force_to IN_FORCE_TO: Option<Date>,
+        /// 長期入院該当年月日
+        long_stay_on LONG_STAY_ON: Option<Date>,
+        /// 認定疾病名
+        disease DISEASE: Option<Text>,
+        /// 自己負担限度額(円)
+        self_pay SELF_PAY: Option<Int>,
+        /// 更新日時
+        updated_at UPDATED_AT: Timestamp,
+        /// 記録開始日時
+        recorded_from RECORDED_FROM: Timestamp,
+        /// 記録終了日時
+        recorded_to RECORDED_TO: Option<Timestamp>,
+        /// 入力ファイル識別
+        source_file SOURCE_FILE: Text,
+        /// 入力レコード番号
+        source_record SOURCE_RECORD: Int,
+    }
+}
+recorded!(certificate);
+
+table! {
     /// 資格確認日計
     check_daily {
         /// 集計軸

@@ -10,7 +10,7 @@ pub mod insurers;
 pub mod night;
 pub mod resolve;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use arrow::array::Date32Array;
@@ -25,6 +25,7 @@ use crate::base::error::{Error, Result};
 use crate::base::time::Day;
 use crate::intake::answers::{RecordKeys, ResultFile};
 use crate::intake::delimited::{self, Checked, Outcome};
+use crate::intake::{Days, Intake, nothing_more};
 use crate::lake::columns::batch_of;
 use crate::lake::lookup;
 use crate::lake::order;
@@ -39,10 +40,25 @@ use crate::read::envelope::DataLines;
 use crate::rules::field::Checker;
 use crate::rules::{self, Context, Finding};
 use crate::store::Stage;
+use crate::store::commit::RunReport;
 use crate::store::input::Input;
+use crate::store::run::Call;
 use crate::text::cp932::Encoding;
 use night::{Claim, FileOf, Night};
 use resolve::{Links, Pending, Request, Source, Verdict};
+
+/// The kind of input.
+pub const INTAKE: Intake = Intake {
+    name: "links",
+    folder: "links",
+    kinds: &KINDS,
+    days: Days::Business,
+    needs: &[],
+    reads: "LNKP, LNKR, REQM, LNKU files",
+    writes: "serial_link, pending_link, request_map, acquisition",
+    take_in,
+    sent_again: nothing_more,
+};
 
 /// Kinds in the order they are applied: what names a person first.
 const KINDS: [&str; 4] = ["LNKP", "REQM", "LNKR", "LNKU"];
@@ -101,6 +117,14 @@ pub fn take_in_blocks(stage: &mut Stage<'_>, inputs: &[Input], block: usize) -> 
         delimited::accept(stage, file, outcome)?;
     }
     write(stage, &reader, &links)
+}
+
+/// The job that tries every night what waits.
+pub const WAITING: &str = "waiting-links";
+
+/// A run that takes nothing in and tries what waits.
+pub fn retry(call: &Call<'_>) -> Result<RunReport> {
+    call.run(WAITING, BTreeMap::new(), &[], |stage| take_in(stage, &[]))
 }
 
 /// Whether any link waits; if none does, a retry run has nothing to do.

@@ -61,6 +61,12 @@ pub struct Inspected {
     pub code: Option<&'static str>,
 }
 
+/// The kind that the header of a file names, if it can be read that far.
+pub fn kind_of(path: &Path) -> Option<String> {
+    let mut lines = Lines::open(File::open(path).ok()?, path).ok()?;
+    lines.head().ok().map(|head| head.kind)
+}
+
 /// One pass over a file: header, encoding, guard, limits, trailer. A file that could not be read to its end by its layout
 /// is looked through as it is, since its bytes would land.
 pub fn inspect(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Result<Inspected> {

@@ -11,6 +11,7 @@ use crate::base::error::Result;
 use crate::base::stamp::Reopen as _;
 use crate::base::time::Month;
 use crate::intake::answers::{self, RecordKeys, ResultFile};
+use crate::intake::{Days, Intake, nothing_more};
 use crate::lake::columns::Columns;
 use crate::lake::tables::receipt::Row;
 use crate::read::guard;
@@ -20,6 +21,19 @@ use crate::store::Stage;
 use crate::store::commit::Closed;
 use crate::store::input::Input;
 use crate::text::cp932::Encoding;
+
+/// The kind of input.
+pub const INTAKE: Intake = Intake {
+    name: "receipts",
+    folder: "receipts",
+    kinds: &[],
+    days: Days::Every,
+    needs: &[],
+    reads: "UKE files",
+    writes: "receipt",
+    take_in,
+    sent_again: nothing_more,
+};
 
 /// Largest file (rules.md).
 const MAX_BYTES: i64 = 4_000_000_000;

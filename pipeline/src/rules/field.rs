@@ -245,7 +245,8 @@ fn typed<'r>(
             }
         }
         FieldType::Code => match plan.codes {
-            _ if !all_digits => return Err(FieldRule::Characters),
+            Some(list) if list.is_digits() && !all_digits => return Err(FieldRule::Characters),
+            _ if !own.iter().all(u8::is_ascii_alphanumeric) => return Err(FieldRule::Characters),
             Some(list) if !list.contains(&text) => return Err(FieldRule::Code),
             _ => {}
         },

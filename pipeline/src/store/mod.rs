@@ -11,6 +11,7 @@ mod open;
 mod outside;
 pub mod publish;
 pub mod rotate;
+pub mod run;
 pub mod staged;
 pub mod verify;
 pub mod versions;

@@ -56,7 +56,7 @@ impl Store {
             _ => return Err(Error::usage("ledger.url names the ledger of another lake; give this one its own")),
         };
         publish::write_whole(&config.lake.join(ID), format!("{id}\n").as_bytes())?;
-        for kind in config::INBOX.into_iter().chain(["quarantine"]) {
+        for kind in config::inbox_folders().chain(["quarantine"]) {
             private_dir(&config.inbox)?;
             let dir = config.inbox.join(kind);
             std::fs::create_dir_all(&dir).at(&dir)?;

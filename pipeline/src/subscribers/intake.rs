@@ -15,15 +15,12 @@ use crate::base::error::Result;
 use crate::base::time::Moment;
 use crate::intake::answers::{RecordKeys, ResultFile};
 use crate::intake::delimited::{Checked, Outcome};
-use crate::masters::{Definition, Masters};
+use crate::masters::{Definition, MUNICIPAL, Masters};
 use crate::read::envelope::DataLines;
 use crate::read::records::RawRecord;
 use crate::rules::between::Between;
 use crate::rules::field::{Checker, MY_NUMBER};
 use crate::rules::{self, Context, Finding, Value};
-
-/// 市町村国保: everything is an update (002 L15917, L24371).
-const MUNICIPAL: &str = "06";
 
 /// A file that was read.
 pub struct File {

@@ -9,3 +9,18 @@ pub mod image;
 pub mod intake;
 pub mod known;
 pub mod night;
+
+use crate::intake::{Days, Intake, nothing_more};
+
+/// The kind of input.
+pub const INTAKE: Intake = Intake {
+    name: "subscribers",
+    folder: "subscribers",
+    kinds: &["SUB"],
+    days: Days::Every,
+    needs: &["masters"],
+    reads: "SUB files (CSV, XML)",
+    writes: "member, coverage, outbox/link-status",
+    take_in: night::take_in,
+    sent_again: nothing_more,
+};

@@ -20,7 +20,8 @@ use crate::intake::delimited::{self, Checked};
 use crate::lake::history::{NightWrite, Span, night_writes};
 use crate::lake::layer;
 use crate::lake::write::TableWriter;
-use crate::masters::{DEFINITIONS_REFUSED, Masters};
+use crate::masters::Masters;
+use crate::masters::intake::hold_undefined;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
 use crate::store::input::Input;
@@ -95,22 +96,6 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let (a, b) = rayon::join(|| member_writer.finish(), || coverage_writer.finish());
     stage.finished_table(members, layer(false), a?)?;
     stage.finished_table(coverages, layer(false), b?)
-}
-
-/// While the newest `insurer_definitions.toml` stands refused, nobody knows in which encoding and by which codes an insurer
-/// sends: its files wait, unless the operator lets them go.
-fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<Vec<Checked>> {
-    if stage.store.ledger.fact("masters", DEFINITIONS_REFUSED)?.unwrap_or_default().is_empty() {
-        return Ok(inspected);
-    }
-    let released: BTreeSet<String> = stage.store.ledger.facts("released")?.into_iter().map(|(key, _)| key).collect();
-    for file in inspected.iter_mut().filter(|file| file.code.is_none()) {
-        let key = file.header.as_ref().map(|h| format!("{}/{}", h.origin, h.receipt_no));
-        if key.is_none_or(|key| !released.contains(&key)) {
-            file.code = Some("300003");
-        }
-    }
-    Ok(inspected)
 }
 
 /// Result files, landings and counts of one insurer whose rows are written.

@@ -32,6 +32,15 @@ impl Row {
         Ok(())
     }
 
+    /// Whether a field holds an ASCII text.
+    pub fn is(&self, name: &str, text: &str) -> bool {
+        self.layout.index(name).is_some_and(|index| self.fields[index] == text.as_bytes())
+    }
+
+    pub fn set_if_blank(&mut self, name: &str, text: &str) -> Result<()> {
+        if self.is(name, "") { self.set(name, text) } else { Ok(()) }
+    }
+
     /// The same record with some fields changed.
     pub fn with(mut self, changes: &[(&str, &str)]) -> Result<Self> {
         for (name, text) in changes {

@@ -16,6 +16,7 @@ use super::world::World;
 use crate::base::error::{Error, Result};
 use crate::text::cp932::Encoding;
 
+/// Kinds whose records are made here; those of the others stand in their layouts.
 const KINDS: [&str; 6] = ["SUB", "LNKP", "LNKU", "LNKR", "REQM", "CHK"];
 /// Why the other codes have no file, by their first digits; the first match holds.
 const NOT_ALONE: &[(&str, &str)] = &[
@@ -43,10 +44,12 @@ struct Rules<'a> {
 /// Writes the files and the list of codes without one.
 pub fn write(world: &World, out: &mut Out) -> Result<()> {
     let mut rules = Rules { world, out, written: BTreeSet::new() };
-    for kind in KINDS {
-        let layout = layout::of(kind);
+    let exemplary = || layout::all().iter().filter(|layout| !layout.example.is_empty());
+    for layout in KINDS.into_iter().map(layout::of).chain(exemplary()) {
         for (index, field) in layout.fields.iter().enumerate() {
-            for rule in FieldRule::ALL.into_iter().filter(|r| r.applies_to(field)) {
+            // A second record under the same number may need something before it that a record alone does not.
+            let alone = |rule: &FieldRule| layout.example.is_empty() || *rule != FieldRule::Unique;
+            for rule in FieldRule::ALL.into_iter().filter(|r| r.applies_to(field) && alone(r)) {
                 rules.field_rule(layout, index, field, rule)?;
             }
         }
@@ -56,7 +59,13 @@ pub fn write(world: &World, out: &mut Out) -> Result<()> {
     rules.whole_files()?;
     let mut text = "Codes that no single small delimited file can show:\n".to_owned();
     for message in messages::all().filter(|m| !rules.written.contains(&m.code)) {
-        let why = NOT_ALONE.iter().find(|(start, _)| message.code.starts_with(start)).map_or("", |(_, why)| why);
+        let of_kind = exemplary().any(|layout| {
+            let unique = (0..).zip(&layout.fields).find(|(_, field)| field.unique);
+            layout.messages.iter().any(|own| own.code == message.code)
+                || unique.is_some_and(|(at, _)| field_code(layout, at, FieldRule::Unique) == message.code)
+        });
+        let own = NOT_ALONE.iter().find(|(start, _)| message.code.starts_with(start)).map_or("", |(_, why)| why);
+        let why = if of_kind { "needs more than one record: data-samples/kinds" } else { own };
         text += &format!("{} {}: {why}\n", message.code, message.name);
     }
     rules.out.write("rules/NOT_IN_ISOLATION.txt", text.as_bytes())
@@ -73,11 +82,11 @@ impl Rules<'_> {
     }
 
     fn body(&self, kind: &str, insurer: usize) -> Body {
-        let (origin, encoding) = match kind {
-            "SUB" => (self.world.insurers[insurer].code.as_str(), self.world.insurers[insurer].encoding),
-            "CHK" => ("ONL", Encoding::Utf8),
-            "LNKR" => ("JLIS", Encoding::Cp932),
-            _ => ("CHUKAN", Encoding::Cp932),
+        let layout = layout::of(kind);
+        let (origin, encoding) = match layout.origin_value.as_deref() {
+            Some(origin) if layout.encoding.as_deref() == Some("utf-8") => (origin, Encoding::Utf8),
+            Some(origin) => (origin, Encoding::Cp932),
+            None => (self.world.insurers[insurer].code.as_str(), self.world.insurers[insurer].encoding),
         };
         Body::new(kind, origin, 1, Self::created(), encoding)
     }
@@ -111,7 +120,11 @@ impl Rules<'_> {
             "LNKU" => &[("new_serial", &serial), ("old_serial", &other)],
             "LNKR" => &[("serial", &serial), ("request_no", "700000000")],
             "REQM" => &[("request_no", "700000000"), ("link_no", "100000000")],
-            _ => return self.valid_subscriber(insurer),
+            "SUB" => return self.valid_subscriber(insurer),
+            _ => {
+                let example = layout::of(kind).example.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                return row.with(&example.collect::<Vec<_>>());
+            }
         };
         row.with(keys)?.with(&[("record_no", "1")])
     }
@@ -157,8 +170,21 @@ impl Rules<'_> {
         };
         let insurer = self.insurer(scheme)?;
         let mut row = self.valid(kind, insurer)?;
-        if let (FieldRule::MustBeBlank, Some((condition, values))) = (rule, field.blank_if.split_first()) {
-            row.set(condition, values.first().map_or("", String::as_str))?;
+        if let Some((condition, barring)) = field.blank_if.split_first() {
+            if rule == FieldRule::MustBeBlank {
+                row.set(condition, barring.first().map_or("", String::as_str))?;
+                row.set_if_blank(name, something(field))?;
+            } else if must_be_blank(field, &row) {
+                let of = &layout.fields[layout.at(condition)];
+                let mut values = of.codes.as_deref().into_iter().flat_map(|list| codes::list(list).values());
+                let other = values.find(|code| !barring.iter().any(|value| value == code.value));
+                row.set(condition, other.map_or("", |code| code.value))?;
+            }
+            for other in layout.fields.iter().filter(|other| other.name != field.name) {
+                if must_be_blank(other, &row) {
+                    row.set(&other.name, "")?;
+                }
+            }
         }
         match broken(field, rule, row.encoding()) {
             Some(bytes) => row.set_bytes(name, bytes)?,
@@ -291,6 +317,22 @@ impl Rules<'_> {
     }
 }
 
+/// Whether a field may not be set, by another one of the record.
+fn must_be_blank(field: &Field, row: &Row) -> bool {
+    field.blank_if.split_first().is_some_and(|(condition, values)| values.iter().any(|v| row.is(condition, v)))
+}
+
+/// A value that a field may have.
+fn something(field: &Field) -> &'static str {
+    match field.kind {
+        FieldType::Date => "20261001",
+        FieldType::Code => {
+            field.codes.as_deref().and_then(|list| codes::list(list).values().next()).map_or("", |c| c.value)
+        }
+        _ => "1",
+    }
+}
+
 /// A field's bytes that break a rule; `None` where the field itself stays as it is.
 fn broken(field: &Field, rule: FieldRule, encoding: Encoding) -> Option<Vec<u8>> {
     let limit = field.max.or(field.max_bytes).or(field.len).unwrap_or(1);
@@ -305,6 +347,9 @@ fn broken(field: &Field, rule: FieldRule, encoding: Encoding) -> Option<Vec<u8>>
         }),
         FieldRule::Characters => Some(match field.kind {
             FieldType::Text => b"Q 1".to_vec(),
+            FieldType::Code if !field.codes.as_deref().is_some_and(|list| codes::list(list).is_digits()) => {
+                b"*".to_vec()
+            }
             _ => b"x".to_vec(),
         }),
         FieldRule::Date if field.kind == FieldType::Timestamp => Some(b"20260230000000".to_vec()),

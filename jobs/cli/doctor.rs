@@ -14,7 +14,8 @@ use shikaku_pipeline::pki::ca;
 use shikaku_pipeline::store::{Store, check_places, head};
 use shikaku_schemas::{operator, tables};
 
-use crate::{outside, show};
+use super::show;
+use crate::outside;
 
 /// A CA certificate that ends sooner is spoken of.
 const SOON_DAYS: i64 = 60;
@@ -73,7 +74,7 @@ pub fn doctor(file: &Path, config: Config, json: bool) -> Result<u8> {
 }
 
 fn folders(checks: &mut Checks, config: &Config) {
-    let inbox = config::INBOX.iter().map(|kind| config.inbox.join(kind));
+    let inbox = config::inbox_folders().map(|kind| config.inbox.join(kind));
     for dir in [config.lake.clone(), config.inbox.clone()].into_iter().chain(inbox) {
         let detail = match probe(&dir) {
             Ok(()) => Ok(dir.display().to_string()),

@@ -13,7 +13,7 @@ use shikaku_pipeline::store::{Store, rotate};
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::tables;
 
-use crate::show;
+use super::show;
 
 /// Largest request read.
 const MAX_REQUEST: u64 = 64 * 1024;

@@ -12,12 +12,8 @@ use shikaku_pipeline::store::{Store, verify};
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::operator;
 
-use crate::jobs::nightly::Night;
+use crate::nightly::Night;
 use crate::outside;
-
-pub use crate::doctor::doctor;
-pub use crate::status::status;
-pub use crate::views::views;
 
 /// Prints a JSON document.
 pub fn document(value: &impl serde::Serialize) -> Result<()> {

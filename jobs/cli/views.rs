@@ -8,7 +8,7 @@ use shikaku_pipeline::store::Store;
 use shikaku_pipeline::{Error, Result};
 use shikaku_schemas::tables::{self, ColumnType, Layering, Table};
 
-use crate::show;
+use super::show;
 
 /// Prints the script.
 pub fn views(store: &Store, set: Option<i64>, json: bool) -> Result<u8> {

@@ -15,7 +15,8 @@ use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::store::Store;
 use shikaku_schemas::{messages, operator, tables};
 
-use crate::{jobs, outside, show};
+use super::show;
+use crate::outside;
 
 #[derive(Serialize)]
 struct Status {
@@ -93,7 +94,7 @@ fn collect(store: &Store) -> Result<Status> {
             Some(text) => serde_json::from_str(&text)?,
             None => BTreeMap::new(),
         },
-        crl_causes: jobs::crl::causes(store)?,
+        crl_causes: crate::crl::causes(store)?,
         crl_changes: recent_changes(store)?,
         waiting_links,
         waiting_requests,
