@@ -18,7 +18,7 @@ use shikaku_pipeline::store::run::Call;
 use shikaku_pipeline::store::{Stage, Store, leaving};
 use shikaku_pipeline::text::my_number;
 use shikaku_pipeline::{Error, Result};
-use shikaku_schemas::{messages, operator};
+use shikaku_schemas::operator;
 
 use crate::outside;
 use crate::registry::{Due, Job, Work};
@@ -173,8 +173,8 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     let Some(run_id) = refused else { return Err(Error::usage("no CRL set stands refused")) };
     let causes = causes(store)?;
     let all = || causes.iter().flat_map(|(place, own)| own.iter().map(move |cause| (place, &cause.cause)));
-    if let Some((point, cause)) = all().find(|(_, cause)| !judge::is_overridable(&cause.code)) {
-        let (code, what) = (&cause.code, &messages::of(&cause.code).ja);
+    if let Some((point, cause)) = all().find(|(_, cause)| !judge::is_overridable(cause.code)) {
+        let (code, what) = (cause.code, &cause.code.message().ja);
         return Err(Error::usage(format!("{point}: {code} {what} cannot be overridden; ask the CA for a sound set")));
     }
     let rows = store.ledger.inputs(Some(&run_id))?;
@@ -187,7 +187,7 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     // Exactly what was shown: a cause that only shows now refuses the set again.
     let mut shown = judge::Accepted::new();
     for (place, cause) in all() {
-        shown.entry(place.clone()).or_default().insert(cause.code.clone());
+        shown.entry(place.clone()).or_default().insert(cause.code);
     }
     let said =
         state::Override { by: by.to_owned(), reason: reason.to_owned(), shown, date: date.to_string(), at: at.clone() };

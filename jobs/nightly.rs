@@ -13,7 +13,8 @@ use shikaku_pipeline::ledger::{RunOutcome, RunState};
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::store::{Store, commit, run_id};
 use shikaku_pipeline::{Error, Result};
-use shikaku_schemas::{messages, operator};
+use shikaku_schemas::code::Code;
+use shikaku_schemas::operator;
 
 use shikaku_pipeline::intake::Days;
 use shikaku_pipeline::store::run::Call;
@@ -206,7 +207,8 @@ fn calendar_outcome(store: &Store, date: BusinessDate) -> Result<Option<JobOutco
         return Ok(None);
     }
     Ok(calendar::missing_year(date.0, &holidays(store)?).map(|year| {
-        let error = format!("400303 {} ({year}年)", messages::of("400303").ja);
+        let code = Code::HolidaysYearMissing;
+        let error = format!("{code} {} ({year}年)", code.message().ja);
         tracing::error!(year, "the holiday file does not reach this year");
         JobOutcome { job: "calendar", state: "year_missing", report: None, error: Some(error), exit_code: 3 }
     }))

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use shikaku_pipeline::links::resolve::{Links, Source, Verdict};
+use shikaku_schemas::code::Code;
 
 use crate::links_oracle as oracle;
 
@@ -29,10 +30,10 @@ fn told(verdict: Verdict) -> oracle::Verdict {
         Verdict::Done => oracle::Verdict::Done,
         Verdict::Waits => oracle::Verdict::Waits,
         Verdict::Known => oracle::Verdict::Known,
-        Verdict::Conflict("300202") => oracle::Verdict::SerialOfAnother,
-        Verdict::Conflict("300203") => oracle::Verdict::TwoSuccessors,
-        Verdict::Conflict("300204") => oracle::Verdict::Cycle,
-        Verdict::Conflict("300206") => oracle::Verdict::RequestOfAnother,
+        Verdict::Conflict(Code::SerialOfAnother) => oracle::Verdict::SerialOfAnother,
+        Verdict::Conflict(Code::TwoSuccessors) => oracle::Verdict::TwoSuccessors,
+        Verdict::Conflict(Code::LinkCycle) => oracle::Verdict::Cycle,
+        Verdict::Conflict(Code::RequestOfAnother) => oracle::Verdict::RequestOfAnother,
         Verdict::Conflict(_) => oracle::Verdict::ToItself,
     }
 }

@@ -13,7 +13,8 @@ use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::ledger::RunState;
 use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::store::Store;
-use shikaku_schemas::{messages, operator, tables};
+use shikaku_schemas::code::Code;
+use shikaku_schemas::{operator, tables};
 
 use super::show;
 use crate::outside;
@@ -204,14 +205,14 @@ fn crl(status: &Status) {
     };
     let date: &dyn Display = status.crl_in_force.as_ref().map_or(&none, |date| date);
     say!("{}", say("status.crl", &[("date", date), ("state", &state)]));
-    let mut by_code: BTreeMap<&str, Vec<(&String, &CauseOf)>> = BTreeMap::new();
+    let mut by_code: BTreeMap<Code, Vec<(&String, &CauseOf)>> = BTreeMap::new();
     for (place, causes) in &status.crl_causes {
         for cause in causes {
-            by_code.entry(&cause.cause.code).or_default().push((place, cause));
+            by_code.entry(cause.cause.code).or_default().push((place, cause));
         }
     }
-    for (code, places) in &by_code {
-        say!("{}", say("status.refused", &[("code", code), ("text", &messages::of(code).ja)]));
+    for (own, places) in &by_code {
+        say!("{}", say("status.refused", &[("code", own), ("text", &own.message().ja)]));
         for (place, cause) in places.iter().take(SHOWN) {
             let file = cause.file.as_deref().unwrap_or("");
             let values: [(&str, &dyn Display); 3] =
@@ -223,7 +224,7 @@ fn crl(status: &Status) {
         }
     }
     if !by_code.is_empty() && status.crl_stale {
-        let all = by_code.keys().all(|code| judge::is_overridable(code));
+        let all = by_code.keys().all(|code| judge::is_overridable(*code));
         say!("{}", say(if all { "status.next_accept" } else { "status.next_new_set" }, &[]));
     }
     if let Some((night, c)) = status.crl_changes.last_key_value() {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout;
 
 use crate::base::config::Config;
@@ -181,23 +182,23 @@ impl Record {
 
 impl Member {
     /// Applies a record; the code of what is to be told of it. One with an error changes nothing.
-    fn apply(&mut self, record: Record, upsert: bool) -> Option<&'static str> {
+    fn apply(&mut self, record: Record, upsert: bool) -> Option<Code> {
         let own = self.state.get(&record.cert_seq);
         let Some(row) = record.row else {
-            return self.state.remove(&record.cert_seq).is_none().then_some("300804");
+            return self.state.remove(&record.cert_seq).is_none().then_some(Code::CertificateNotRegistered);
         };
         match (record.operation, own) {
-            (Operation::Register, Some(own)) if same(own, &row) => return Some("300106"),
-            (Operation::Register, Some(_)) => return Some("300803"),
-            (Operation::Update, None) if !upsert => return Some("300804"),
+            (Operation::Register, Some(own)) if same(own, &row) => return Some(Code::SameImage),
+            (Operation::Register, Some(_)) => return Some(Code::CertificateRegistered),
+            (Operation::Update, None) if !upsert => return Some(Code::CertificateNotRegistered),
             _ => {}
         }
         if !self.covers.iter().any(|cover| touches(&row, *cover)) {
-            return Some("300801");
+            return Some(Code::CertificateWithoutCover);
         }
         let cuts = self.state.values().any(|other| other.cert_seq != row.cert_seq && overlap(other, &row));
         self.state.insert(row.cert_seq, row);
-        cuts.then_some("300802")
+        cuts.then_some(Code::CertificateCut)
     }
 
     /// Rows to write for the night.

@@ -3,6 +3,8 @@
 //! Every entry is one TOML file beside this crate and cites its source. The parser, the checks, the Parquet schemas,
 //! the sample generator and the generated documents all read what is loaded here; nothing is declared twice.
 
+pub mod code;
+mod code_list;
 pub mod codes;
 pub mod layout;
 pub mod messages;

@@ -189,12 +189,22 @@ pub(crate) fn file(name: &str) -> &'static str {
     files::MESSAGES.iter().find(|(stem, _)| *stem == name).map_or("", |(_, text)| text)
 }
 
-static CATALOGUE: LazyLock<BTreeMap<String, Message>> = LazyLock::new(|| {
-    let fixed: CatalogueFile = crate::parse("messages/catalogue", file("catalogue"));
-    let rules: RuleFile = crate::parse("messages/field_rules", file("field_rules"));
+/// Codes that are no field rules: the shared ones, and those that layouts bring, in code order.
+pub fn fixed() -> impl Iterator<Item = &'static Message> {
+    FIXED.iter()
+}
+
+static FIXED: LazyLock<Vec<Message>> = LazyLock::new(|| {
+    let shared: CatalogueFile = crate::parse("messages/catalogue", file("catalogue"));
     let of_layouts = layout::all().iter().flat_map(|layout| layout.messages.iter().cloned());
-    let mut all: BTreeMap<String, Message> =
-        fixed.message.into_iter().chain(of_layouts).map(|m| (m.code.clone(), m)).collect();
+    let mut fixed: Vec<Message> = shared.message.into_iter().chain(of_layouts).collect();
+    fixed.sort_by(|a, b| a.code.cmp(&b.code));
+    fixed
+});
+
+static CATALOGUE: LazyLock<BTreeMap<String, Message>> = LazyLock::new(|| {
+    let rules: RuleFile = crate::parse("messages/field_rules", file("field_rules"));
+    let mut all: BTreeMap<String, Message> = fixed().map(|m| (m.code.clone(), m.clone())).collect();
     for layout in layout::all() {
         for (index, field) in layout.fields.iter().enumerate() {
             for rule in FieldRule::ALL.into_iter().filter(|r| r.applies_to(field)) {

@@ -7,22 +7,26 @@ use crate::{documents, program, root, rust, shikaku};
 
 /// Every table as types.
 const TABLES: &str = "pipeline/src/lake/tables.rs";
+/// Every code as an enum.
+const CODES: &str = "schemas/src/code_list.rs";
 /// Seed of the shipped samples.
 const SEED: &str = "20261001";
 
 /// Writes, or with `check` compares; exit 1 names what differs.
 pub fn run(check: bool) -> Result<u8, String> {
-    // The program cannot be built without its tables, so they come first.
-    let tables = root().join(TABLES);
-    if !check && std::fs::read(&tables).ok() != Some(rust::tables().into_bytes()) {
-        std::fs::write(&tables, rust::tables()).map_err(|e| e.to_string())?;
-        println!("wrote {TABLES}");
+    // The program cannot be built without its tables and codes, so they come first.
+    let sources = [(TABLES, rust::tables()), (CODES, rust::codes())];
+    for (path, text) in &sources {
+        if !check && std::fs::read_to_string(root().join(path)).ok().as_ref() != Some(text) {
+            std::fs::write(root().join(path), text).map_err(|e| e.to_string())?;
+            println!("wrote {path}");
+        }
     }
     let program = program()?;
     let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     files.insert("docs/data-dictionary.md".into(), documents::data_dictionary().into_bytes());
     files.insert("docs/codes.md".into(), documents::codes().into_bytes());
-    files.insert(TABLES.into(), rust::tables().into_bytes());
+    files.extend(sources.map(|(path, text)| (path.into(), text.into_bytes())));
     files.insert("docs/jobs.md".into(), job_table(&program)?);
     for (path, bytes) in samples(&program)? {
         files.insert(Path::new("data-samples").join(path), bytes);

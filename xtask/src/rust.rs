@@ -1,7 +1,8 @@
-//! pipeline/src/lake/tables.rs from the declarations in schemas/tables.
+//! Rust from declarations: the tables of the lake, the result codes.
 
 use std::fmt::Write as _;
 
+use shikaku_schemas::messages;
 use shikaku_schemas::tables::{self, ColumnType, Layering};
 
 /// One `table!` per declared table; `recorded!` for those with history.
@@ -31,4 +32,24 @@ pub fn tables() -> String {
         }
     }
     text
+}
+
+/// `schemas/src/code_list.rs` from the catalogue and what the layouts add to it.
+pub fn codes() -> String {
+    let mut text = String::from(
+        "//! Every code that the program raises by name. Made by `cargo xtask generate` from schemas/messages and\n\
+         //! schemas/layouts; do not edit.\n\nuse crate::code::codes;\n\ncodes! {\n",
+    );
+    for message in messages::fixed() {
+        let name: String = message.name.split('_').map(capitalised).collect();
+        let (severity, scope) = (message.severity, message.scope);
+        let _ = write!(text, "    /// {}\n    {name} = {:?}, {severity:?}, {scope:?};\n", message.ja, message.code);
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use arrow::array::{Array as _, RecordBatch};
 use chrono::{NaiveDate, Timelike};
 use sha2::{Digest as _, Sha256};
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::messages::Severity;
 use shikaku_schemas::tables;
@@ -148,14 +149,14 @@ fn read_file(
         let mut findings = Vec::new();
         let values = checker.fields(&record, 1, &mut findings);
         if !values[at.validity].is_blank() && record.field(at.serial + 1).is_empty() {
-            findings.push(Finding::of("200501"));
+            findings.push(Finding::of(Code::SerialRequired));
         }
         if rules::worst(&findings) < Severity::Error {
             let row = at.row(&values, &source, line_no);
             let content = content_of(&row);
             match known.entry(row.inquiry_no.clone().into_owned()).or_default() {
-                Some(own) if *own == content => findings.push(Finding::of("300502")),
-                Some(_) => findings.push(Finding::of("300501")),
+                Some(own) if *own == content => findings.push(Finding::of(Code::InquiryKnown)),
+                Some(_) => findings.push(Finding::of(Code::InquiryDiffers)),
                 new => {
                     *new = Some(content);
                     let table = || Columns::new(tables::of("check_log"));

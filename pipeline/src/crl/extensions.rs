@@ -5,19 +5,21 @@ use x509_parser::prelude::{FromDer, X509Name};
 use crate::base::digest;
 use crate::pki::der::Elements;
 use crate::pki::der::{BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, parse_time};
+use shikaku_schemas::code::Code;
 
 /// Code and what is wrong.
-type Refusal = (&'static str, &'static str);
+type Refusal = (Code, &'static str);
 
-const BAD: Refusal = ("400101", "an extension cannot be read");
-const TWICE: Refusal = ("400101", "an extension stands twice");
-const MISSING: Refusal = ("400109", "AuthorityKeyIdentifier, CRLNumber or IssuingDistributionPoint is missing");
-const UNKNOWN: Refusal = ("400109", "an unknown critical extension");
+const BAD: Refusal = (Code::CrlMalformed, "an extension cannot be read");
+const TWICE: Refusal = (Code::CrlMalformed, "an extension stands twice");
+const MISSING: Refusal =
+    (Code::CrlExtension, "AuthorityKeyIdentifier, CRLNumber or IssuingDistributionPoint is missing");
+const UNKNOWN: Refusal = (Code::CrlExtension, "an unknown critical extension");
 
 /// Most extensions of a list: a CA uses four to six, and who sends more has not shown yet that it is one.
 const MAX_EXTENSIONS: usize = 64;
-const TOO_MANY: Refusal = ("400109", "too many extensions");
-const INDIRECT: Refusal = ("400109", "an indirect or partial CRL");
+const TOO_MANY: Refusal = (Code::CrlExtension, "too many extensions");
+const INDIRECT: Refusal = (Code::CrlExtension, "an indirect or partial CRL");
 
 /// Longest CRLNumber (RFC 5280 §5.2.3) in octets.
 const MAX_NUMBER: usize = 20;
@@ -92,7 +94,7 @@ pub fn of_crl(value: &[u8]) -> Result<Extensions, Refusal> {
                 own.authority_key_id = digest::hex(id);
             }
             [0x55, 0x1d, 20] => own.crl_number = crl_number(value).ok_or(BAD)?,
-            [0x55, 0x1d, 27] => return Err(("400108", "a delta CRL")),
+            [0x55, 0x1d, 27] => return Err((Code::CrlDelta, "a delta CRL")),
             [0x55, 0x1d, 28] => {
                 let point = distribution_point(value).ok_or(BAD)?;
                 own.distribution_point = point.ok_or(INDIRECT)?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::Header;
 use crate::base::config::CrlSection;
+use shikaku_schemas::code::Code;
 
 /// What the ledger keeps of a distribution point in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +36,13 @@ impl Point {
 /// One reason to refuse a CRL or a set: its code, and what of it is so, in Japanese and without personal data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cause {
-    pub code: String,
+    pub code: Code,
     pub detail: String,
 }
 
 impl Cause {
-    pub fn new(code: &str, detail: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), detail: detail.into() }
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
     }
 }
 
@@ -50,15 +51,16 @@ pub const SET: &str = "set";
 
 /// What an operator may let pass (`crl accept`): out of date, a number or a date that goes back, a missing point, a change
 /// beyond the band. Bytes that cannot be read or verified, and two CRLs of one point, never are.
-const OVERRIDABLE: [&str; 5] = ["400104", "400105", "400106", "400110", "400113"];
+const OVERRIDABLE: [Code; 5] =
+    [Code::CrlNotCurrent, Code::CrlNumberBackwards, Code::CrlPointMissing, Code::CrlShrinkGrowth, Code::CrlOlder];
 
 /// Whether a code can be overridden.
-pub fn is_overridable(code: &str) -> bool {
+pub fn is_overridable(code: Code) -> bool {
     OVERRIDABLE.contains(&code)
 }
 
 /// Codes that an operator was shown and let pass, by distribution point (or [`SET`]).
-pub type Accepted = BTreeMap<String, BTreeSet<String>>;
+pub type Accepted = BTreeMap<String, BTreeSet<Code>>;
 
 /// What a set is judged by.
 pub struct Measure<'a> {
@@ -75,7 +77,7 @@ impl Measure<'_> {
     /// Only what was shown is let pass.
     fn unless_accepted(&self, place: &str, causes: Vec<Cause>) -> Vec<Cause> {
         let passed = self.accepted.get(place);
-        let stays = |cause: &Cause| !(is_overridable(&cause.code) && passed.is_some_and(|p| p.contains(&cause.code)));
+        let stays = |cause: &Cause| !(is_overridable(cause.code) && passed.is_some_and(|p| p.contains(&cause.code)));
         causes.into_iter().filter(stays).collect()
     }
 
@@ -84,7 +86,7 @@ impl Measure<'_> {
         let mut causes = Vec::new();
         if !(header.this_update <= self.now && self.now < header.next_update) {
             let (from, to, now) = (header.this_update, header.next_update, self.now);
-            causes.push(Cause::new("400104", format!("有効期間 {from} から {to}、基準時刻 {now}")));
+            causes.push(Cause::new(Code::CrlNotCurrent, format!("有効期間 {from} から {to}、基準時刻 {now}")));
         }
         let place = header.distribution_point.as_str();
         let Some(before) = self.points.get(place) else { return self.unless_accepted(place, causes) };
@@ -92,15 +94,18 @@ impl Measure<'_> {
         let order = |n: &str| (n.len(), n.to_owned());
         let (new, old) = (&header.crl_number, &before.crl_number);
         match order(new).cmp(&order(old)) {
-            Ordering::Less => causes.push(Cause::new("400105", format!("採用中の番号 {old}、今回の番号 {new}(16進)"))),
+            Ordering::Less => {
+                causes.push(Cause::new(Code::CrlNumberBackwards, format!("採用中の番号 {old}、今回の番号 {new}(16進)")))
+            }
             Ordering::Equal if before.identity != header.identity => {
-                causes.push(Cause::new("400105", format!("番号 {new}(16進)は同じで、内容が異なります")));
+                causes
+                    .push(Cause::new(Code::CrlNumberBackwards, format!("番号 {new}(16進)は同じで、内容が異なります")));
             }
             _ => {}
         }
         if header.this_update < before.this_update {
             let (old, new) = (before.this_update, header.this_update);
-            causes.push(Cause::new("400113", format!("採用中の発行日時 {old}、今回の発行日時 {new}")));
+            causes.push(Cause::new(Code::CrlOlder, format!("採用中の発行日時 {old}、今回の発行日時 {new}")));
         }
         if self.out_of_band(before.entries, header.entries) {
             causes.push(self.band(before.entries, header.entries));
@@ -113,14 +118,17 @@ impl Measure<'_> {
     pub fn whole(&self, before: u64, removed: u64) -> Option<Cause> {
         let cause = self.shrinks(before, removed).then(|| {
             let percent = self.config.shrink_percent;
-            Cause::new("400110", format!("一式 {before} 件のうち {removed} 件が掲載されなくなります(許容 {percent}%)"))
+            Cause::new(
+                Code::CrlShrinkGrowth,
+                format!("一式 {before} 件のうち {removed} 件が掲載されなくなります(許容 {percent}%)"),
+            )
         });
         self.unless_accepted(SET, cause.into_iter().collect()).pop()
     }
 
     fn band(&self, before: u64, now: u64) -> Cause {
         let (shrink, growth) = (self.config.shrink_percent, self.config.growth_percent);
-        Cause::new("400110", format!("件数 {before} から {now}(許容 減少{shrink}% 増加{growth}%)"))
+        Cause::new(Code::CrlShrinkGrowth, format!("件数 {before} から {now}(許容 減少{shrink}% 増加{growth}%)"))
     }
 
     fn out_of_band(&self, before: u64, now: u64) -> bool {
@@ -141,7 +149,8 @@ impl Measure<'_> {
 
     /// Points in force that a set (its points ascending) does not have.
     pub fn missing(&self, names: &[&str]) -> Vec<String> {
-        let passed = |point: &String| self.accepted.get(point).is_some_and(|codes| codes.contains("400106"));
+        let passed =
+            |point: &String| self.accepted.get(point).is_some_and(|codes| codes.contains(&Code::CrlPointMissing));
         let missing = self.points.keys().filter(|p| names.binary_search(&p.as_str()).is_err());
         missing.filter(|point| !passed(point)).cloned().collect()
     }

@@ -1,5 +1,6 @@
 //! What is odd about a CRL and still taken: named and counted, never silently passed over.
 
+use shikaku_schemas::code::Code;
 /// One kind of oddity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oddity {
@@ -21,21 +22,30 @@ pub enum Oddity {
 }
 
 impl Oddity {
-    pub fn code(self) -> &'static str {
-        ODDITIES.iter().find(|(own, _)| *own == self).map_or("", |(_, code)| code)
+    pub fn code(self) -> Code {
+        match self {
+            Self::Duplicate => Code::CrlEntryDuplicate,
+            Self::Unsorted => Code::CrlEntryUnsorted,
+            Self::Negative => Code::CrlSerialNegative,
+            Self::Oversized => Code::CrlSerialOversized,
+            Self::NotMinimal => Code::CrlSerialNotMinimal,
+            Self::GeneralizedTime => Code::CrlGeneralizedTime,
+            Self::Reason => Code::CrlReasonOdd,
+            Self::EmptyList => Code::CrlListEmpty,
+        }
     }
 }
 
-/// All kinds in code order, with the code of each in the catalogue.
-pub const ODDITIES: [(Oddity, &str); 8] = [
-    (Oddity::Duplicate, "400121"),
-    (Oddity::Unsorted, "400122"),
-    (Oddity::Negative, "400123"),
-    (Oddity::Oversized, "400124"),
-    (Oddity::NotMinimal, "400125"),
-    (Oddity::GeneralizedTime, "400126"),
-    (Oddity::Reason, "400127"),
-    (Oddity::EmptyList, "400128"),
+/// All kinds in code order.
+pub const ODDITIES: [Oddity; 8] = [
+    Oddity::Duplicate,
+    Oddity::Unsorted,
+    Oddity::Negative,
+    Oddity::Oversized,
+    Oddity::NotMinimal,
+    Oddity::GeneralizedTime,
+    Oddity::Reason,
+    Oddity::EmptyList,
 ];
 
 /// How often each was met.
@@ -47,7 +57,7 @@ impl Oddities {
         if count == 0 {
             return;
         }
-        for ((own, _), total) in ODDITIES.iter().zip(&mut self.0) {
+        for (own, total) in ODDITIES.iter().zip(&mut self.0) {
             if *own == oddity {
                 *total += count;
             }
@@ -55,7 +65,7 @@ impl Oddities {
     }
 
     /// Code and count of each kind that was met, in code order.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ODDITIES.iter().zip(self.0).filter(|(_, count)| *count > 0).map(|((_, code), count)| (*code, count))
+    pub fn counts(&self) -> impl Iterator<Item = (Code, u64)> {
+        ODDITIES.iter().zip(self.0).filter(|(_, count)| *count > 0).map(|(own, count)| (own.code(), count))
     }
 }

@@ -15,6 +15,7 @@ use crate::pki::der::{
     BIT_STRING, EXTENSIONS, Elements, GENERALIZED_TIME, INTEGER, Malformed, OID, SEQUENCE, Stream, UTC_TIME,
     parse_time, without_zeros,
 };
+use shikaku_schemas::code::Code;
 
 /// One entry as it stands in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub fn read<R: Read>(
     let ca = cas.iter().find(|ca| ca.key_id == own.authority_key_id && ca.subject == issuer);
     let Some(ca) = ca else {
         let what = "no configured CA has this issuer and key";
-        return Err(Malformed { code: "400103", what, offset: 0 }.into());
+        return Err(Malformed { code: Code::CrlIssuerUnknown, what, offset: 0 }.into());
     };
     if !ca.verify(algorithm, &hashed, signature_bytes) {
         return Err(signature(&stream, "the signature is wrong").into());
@@ -150,7 +151,7 @@ pub fn read<R: Read>(
 }
 
 fn signature<R: Read>(stream: &Stream<R>, what: &'static str) -> Malformed {
-    Malformed { code: "400102", ..stream.bad(what) }
+    Malformed { code: Code::CrlSignature, ..stream.bad(what) }
 }
 
 fn algorithm(value: &[u8]) -> Option<Algorithm> {
@@ -206,8 +207,8 @@ fn entries<R: Read>(
 }
 
 /// An entry, and whether it has a GeneralizedTime before 2050.
-fn entry(value: &[u8]) -> Result<(Entry<'_>, bool), (&'static str, &'static str)> {
-    const BAD: (&str, &str) = ("400101", "an entry cannot be read");
+fn entry(value: &[u8]) -> Result<(Entry<'_>, bool), (Code, &'static str)> {
+    const BAD: (Code, &str) = (Code::CrlMalformed, "an entry cannot be read");
     let mut elements = Elements(value);
     let Some((INTEGER, serial, _)) = elements.next_element() else { return Err(BAD) };
     let Some((tag, when, _)) = elements.next_element() else { return Err(BAD) };

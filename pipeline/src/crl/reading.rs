@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use shikaku_schemas::code::Code;
 use shikaku_schemas::operator;
 
 use super::entries;
@@ -86,7 +87,7 @@ impl SetReader<'_, '_> {
     fn read_one(&self, point: usize, input: &Input) -> Result<Read> {
         let mut rows = 0i64;
         let outcome = match input.bytes > MAX_BYTES {
-            true => Err(Cause::new("400003", format!("{} バイト", input.bytes))),
+            true => Err(Cause::new(Code::TooLarge, format!("{} バイト", input.bytes))),
             false => self.parse(point, input, &mut rows)?,
         };
         if outcome.is_err() {
@@ -113,7 +114,7 @@ impl SetReader<'_, '_> {
             Err(Stop::Own(error)) => Err(error),
             Err(Stop::Malformed(bad)) => {
                 let file = &input.sha256[..12];
-                tracing::warn!(file, code = bad.code, offset = bad.offset, what = bad.what, "CRL refused");
+                tracing::warn!(file, code = bad.code.text(), offset = bad.offset, what = bad.what, "CRL refused");
                 Ok(Err(Cause::new(bad.code, format!("{}、オフセット{}", operator::cause(bad.what), bad.offset))))
             }
         }
@@ -152,7 +153,7 @@ impl SetReader<'_, '_> {
 
 fn der(store: &Store, input: &Input) -> std::result::Result<Box<dyn std::io::Read>, Stop> {
     let der = input.open(store).and_then(|source| pem::der(source, "X509 CRL").at(&input.path));
-    let neither = Malformed { code: "400101", what: "is neither DER nor PEM", offset: 0 };
+    let neither = Malformed { code: Code::CrlMalformed, what: "is neither DER nor PEM", offset: 0 };
     der.map_err(Stop::Own)?.ok_or_else(|| neither.into())
 }
 

@@ -22,6 +22,7 @@ use crate::store::input::Input;
 use crate::store::run::Call;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
+use shikaku_schemas::code::Code;
 
 /// Bytes of entries that are sorted in memory at once.
 const SORT_BUDGET: usize = 64 << 20;
@@ -87,7 +88,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
     let mut whole = judge(&measure, &mut read, twice);
     if read.is_empty() {
         // No file to say it of.
-        stage.reject("-", "400111", 1);
+        stage.reject("-", Code::CrlSetEmpty, 1);
     }
     let mut causes = causes(&read, &whole);
     let taken = Taken::of(stage, &read, issuers)?;
@@ -104,8 +105,8 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
         finish_file(stage, one, !causes.is_empty(), &whole)?;
     }
     let run_id = stage.run.run_id.clone();
-    let main: BTreeMap<&String, &String> =
-        causes.iter().filter_map(|(place, own)| own.first().map(|c| (place, &c.cause.code))).collect();
+    let main: BTreeMap<&String, Code> =
+        causes.iter().filter_map(|(place, own)| own.first().map(|c| (place, c.cause.code))).collect();
     stage.fact("crl", "refusals", serde_json::to_string(&main)?);
     stage.fact("crl", "causes", serde_json::to_string(&causes)?);
     if let Some(merged) = merged {
@@ -124,8 +125,8 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
 /// Files of sets that a newer one made useless before they were read: they land unread, with a code.
 pub fn pass_over(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     for input in inputs {
-        stage.reject(&input.sha256, "400114", 1);
-        let (code, landing) = (Some("400114".to_owned()), Some(stage.land(input)?));
+        stage.reject(&input.sha256, Code::CrlPassedOver, 1);
+        let (code, landing) = (Some(Code::CrlPassedOver), Some(stage.land(input)?));
         stage.close_input(input, Closed { code, landing, ..Closed::of("CRL", InputState::PassedOver) });
     }
     Ok(())
@@ -154,12 +155,12 @@ fn judge(measure: &Measure<'_>, read: &mut [Read], twice: bool) -> Whole {
     let missing = if whole && !read.is_empty() { measure.missing(&names) } else { Vec::new() };
     let mut causes = Vec::new();
     if read.is_empty() {
-        causes.push(Cause::new("400111", "ファイル 0 件"));
+        causes.push(Cause::new(Code::CrlSetEmpty, "ファイル 0 件"));
     }
     if let Some(point) = repeated {
-        causes.push(Cause::new("400107", format!("配布点 {point}")));
+        causes.push(Cause::new(Code::CrlPointTwice, format!("配布点 {point}")));
     } else if twice {
-        causes.push(Cause::new("400107", "同じ内容のファイルが二つあります"));
+        causes.push(Cause::new(Code::CrlPointTwice, "同じ内容のファイルが二つあります"));
     }
     Whole { causes, missing }
 }
@@ -176,7 +177,7 @@ pub struct CauseOf {
 fn causes(read: &[Read], whole: &Whole) -> BTreeMap<String, Vec<CauseOf>> {
     let mut causes: BTreeMap<String, Vec<CauseOf>> = BTreeMap::new();
     for point in &whole.missing {
-        let cause = Cause::new("400106", "今回の一式にありません");
+        let cause = Cause::new(Code::CrlPointMissing, "今回の一式にありません");
         causes.insert(point.clone(), vec![CauseOf { file: None, cause }]);
     }
     for one in read.iter().filter(|one| !one.causes.is_empty()) {
@@ -201,14 +202,15 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
         // The set's own fault if it has one, else that of another file.
         causes = whole.causes.clone();
         if causes.is_empty() {
-            let missing = whole.missing.first().map(|point| Cause::new("400106", format!("配布点 {point}")));
-            causes.push(missing.unwrap_or_else(|| Cause::new("400112", "")));
+            let missing =
+                whole.missing.first().map(|point| Cause::new(Code::CrlPointMissing, format!("配布点 {point}")));
+            causes.push(missing.unwrap_or_else(|| Cause::new(Code::CrlSetRefused, "")));
         }
     }
     for cause in &causes {
-        stage.reject(&sha256, &cause.code, 1);
+        stage.reject(&sha256, cause.code, 1);
     }
-    let mut findings: Vec<Finding> = causes.iter().map(|c| Finding::of(&c.code).because(&c.detail)).collect();
+    let mut findings: Vec<Finding> = causes.iter().map(|c| Finding::of(c.code).because(&c.detail)).collect();
     let header = one.header.as_ref();
     for (code, count) in header.into_iter().flat_map(|h| h.oddities.counts()) {
         if findings.is_empty() {
@@ -225,7 +227,7 @@ fn finish_file(stage: &mut Stage<'_>, one: &mut Read, refused: bool, whole: &Who
     let taken = causes.is_empty();
     let closed = Closed {
         origin: header.map(|h| h.distribution_point.clone()),
-        code: causes.first().map(|cause| cause.code.clone()),
+        code: causes.first().map(|cause| cause.code),
         read: one.rows,
         rejected: if taken { 0 } else { one.rows },
         landing,

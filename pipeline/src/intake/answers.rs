@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shikaku_schemas::messages::{self, Message, Severity};
+use shikaku_schemas::code::Code;
+use shikaku_schemas::messages::{Message, Severity};
 
 use crate::base::error::Result;
 use crate::base::spool::{Spool, Spooled};
@@ -53,7 +54,7 @@ impl ResultFile {
 
     /// The same of a file that may have millions of records; what is too much for memory lies below `dir`.
     pub fn spooled(encoding: Encoding, header: Option<&Header>, dir: Option<&Path>) -> Self {
-        let ok = messages::of("000000");
+        let ok = Code::Accepted.message();
         let receipt_no = header.map(|h| h.receipt_no.to_string()).unwrap_or_default();
         let spool = Spool::new(dir);
         Self { spool, encoding, receipt_no, detail_no: 0, accepted: outcome(encoding, ok, &ok.ja) }

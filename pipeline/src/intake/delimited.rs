@@ -1,8 +1,9 @@
 //! What the files with header and trailer have in common: inspection, refusal, acceptance, counts.
 
 use rayon::prelude::*;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::{self, Layout};
-use shikaku_schemas::messages::{self, Severity};
+use shikaku_schemas::messages::Severity;
 
 use crate::base::error::Result;
 use crate::base::spool::Spooled;
@@ -33,7 +34,7 @@ pub struct Checked {
     pub named: Option<String>,
     /// Line that the guard found something on.
     pub line: Option<u64>,
-    pub code: Option<&'static str>,
+    pub code: Option<Code>,
 }
 
 impl Checked {
@@ -81,8 +82,8 @@ pub fn admit(stage: &mut Stage<'_>, inspected: Vec<Checked>) -> Result<Vec<Check
         }
         if let Some(header) = file.header.as_ref().filter(|_| file.code.is_none()) {
             file.code = match sequences.judge(&header.kind, &header.origin, header.receipt_no)? {
-                Verdict::Used => Some("300001"),
-                Verdict::Gap => Some("300002"),
+                Verdict::Used => Some(Code::ReceiptNoUsed),
+                Verdict::Gap => Some(Code::ReceiptNoGap),
                 Verdict::Next => {
                     sequences.consume(&header.kind, &header.origin, header.receipt_no);
                     None
@@ -137,7 +138,7 @@ fn closed(file: &Checked, state: InputState) -> Closed {
     Closed {
         origin: file.origin().map(str::to_owned),
         receipt_no: file.header.as_ref().map(|h| h.receipt_no),
-        code: file.code.map(str::to_owned),
+        code: file.code,
         ..Closed::of(kind, state)
     }
 }
@@ -145,10 +146,9 @@ fn closed(file: &Checked, state: InputState) -> Closed {
 /// A file that is not read: held, quarantined, or rejected whole with its result file.
 fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let Some(code) = file.code else { return Ok(()) };
-    let message = messages::of(code);
-    tracing::warn!(file = %&file.input.sha256[..12], code, line = file.line, "a file was refused, quarantined or held");
+    tracing::warn!(file = %&file.input.sha256[..12], code = code.text(), line = file.line, "a file was refused, quarantined or held");
     stage.reject(&file.input.sha256, code, 1);
-    if message.severity == Severity::Held {
+    if code.severity() == Severity::Held {
         stage.close_input(&file.input, closed(file, InputState::Held));
         return Ok(());
     }
@@ -175,7 +175,7 @@ pub fn accept_landed(stage: &mut Stage<'_>, file: &Checked, outcome: Outcome, la
     let Outcome { read, rejected, duplicate, codes, result } = outcome;
     stage.outbox_spooled(&answers::result_path(origin, &file.input), result)?;
     for (code, count) in &codes {
-        stage.reject(&file.input.sha256, code, *count);
+        stage.reject(&file.input.sha256, *code, *count);
     }
     let landing = Some(stage.landed(&file.input, landed));
     stage.close_input(&file.input, Closed { read, rejected, duplicate, landing, ..closed(file, InputState::Accepted) });

@@ -17,6 +17,7 @@ use arrow::array::Date32Array;
 use arrow::compute::concat_batches;
 use chrono::NaiveDate;
 use serde::Serialize;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::{self, FieldType, Layout};
 use shikaku_schemas::messages::{FieldRule, Severity};
 use shikaku_schemas::tables;
@@ -384,8 +385,8 @@ fn digest_of(stage: &Stage<'_>, source_file: &str) -> Result<String> {
 fn finding(verdict: Verdict) -> Option<Finding> {
     match verdict {
         Verdict::Done => None,
-        Verdict::Waits => Some(Finding::of("300201")),
-        Verdict::Known => Some(Finding::of("300205")),
+        Verdict::Waits => Some(Finding::of(Code::LinkWaits)),
+        Verdict::Known => Some(Finding::of(Code::LinkKnown)),
         Verdict::Conflict(code) => Some(Finding::of(code)),
     }
 }

@@ -7,6 +7,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 
 use crate::base::time::{Day, Moment};
 use crate::lake::tables::{pending_link, request_map, serial_link};
+use shikaku_schemas::code::Code;
 
 /// Where a record came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,11 +145,11 @@ pub enum Verdict {
     /// The same was said before.
     Known,
     /// Code of the conflict; nothing changed.
-    Conflict(&'static str),
+    Conflict(Code),
 }
 
 /// The one conflict that a claim on a serial can meet: it is already held by another person.
-pub const OF_ANOTHER: Verdict = Verdict::Conflict("300202");
+pub const OF_ANOTHER: Verdict = Verdict::Conflict(Code::SerialOfAnother);
 
 /// What a claim on a serial comes to: first come holds it, for ever.
 pub fn claim(holder: Option<i64>, link_no: i64) -> Verdict {
@@ -176,7 +177,7 @@ pub struct Links {
     /// 処理通番 that were converted; they go at the end of the run.
     used: BTreeSet<String>,
     /// What waited and turned out to conflict when a later record asked for the same.
-    late: Vec<(Pending, &'static str)>,
+    late: Vec<(Pending, Code)>,
 }
 
 impl Links {
@@ -238,7 +239,7 @@ impl Links {
     pub fn request(&mut self, request_no: &str, link_no: i64, source: &Source) -> Verdict {
         match self.requests.get(request_no) {
             Some(own) if own.link_no == link_no => Verdict::Known,
-            Some(_) => Verdict::Conflict("300206"),
+            Some(_) => Verdict::Conflict(Code::RequestOfAnother),
             None => {
                 let own = Request { link_no, first_seen: None, file: source.file.clone(), record: source.record };
                 self.requests.insert(request_no.to_owned(), own);
@@ -276,7 +277,7 @@ impl Links {
     /// 新シリアル＋旧シリアル: the person follows the old serial.
     pub fn reissue(&mut self, new: &str, old: &str, source: Source) -> Verdict {
         if new == old {
-            return Verdict::Conflict("200401");
+            return Verdict::Conflict(Code::LinkToItself);
         }
         if self.pending.contains_key(&("LNKU", new.to_owned(), old.to_owned())) {
             return Verdict::Known;
@@ -287,10 +288,10 @@ impl Links {
         }
         let Some(before) = self.states.get(old).cloned() else {
             if self.waits_in_a_circle(new, old) {
-                return Verdict::Conflict("300204");
+                return Verdict::Conflict(Code::LinkCycle);
             }
             if self.waiting_successor(old).is_some_and(|successor| successor != new) {
-                return Verdict::Conflict("300203");
+                return Verdict::Conflict(Code::TwoSuccessors);
             }
             return self.wait(Pending {
                 kind: "LNKU",
@@ -304,12 +305,12 @@ impl Links {
         };
         match before.superseded_by.as_deref() {
             Some(successor) if successor == new => return Verdict::Known,
-            Some(_) => return Verdict::Conflict("300203"),
+            Some(_) => return Verdict::Conflict(Code::TwoSuccessors),
             None => {}
         }
         match self.states.get(new) {
             Some(own) if own.link_no != before.link_no => return OF_ANOTHER,
-            Some(_) if self.leads_to(new, old) => return Verdict::Conflict("300204"),
+            Some(_) if self.leads_to(new, old) => return Verdict::Conflict(Code::LinkCycle),
             _ => {}
         }
         if let Some(state) = self.states.get_mut(old) {
@@ -379,7 +380,7 @@ impl Links {
     }
 
     /// Tries what waits until nothing changes, in the order of its keys; returns what turned out to conflict.
-    pub fn settle(&mut self) -> Vec<(Pending, &'static str)> {
+    pub fn settle(&mut self) -> Vec<(Pending, Code)> {
         let mut conflicts = Vec::new();
         let is_ready = |(key, pending): (&PendingKey, &Pending)| self.is_ready(pending).then(|| key.clone());
         let mut ready: BTreeSet<PendingKey> = self.pending.iter().filter_map(is_ready).collect();

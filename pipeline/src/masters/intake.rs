@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::RecordBatch;
 use chrono::{NaiveDate, NaiveDateTime};
 use serde::Deserialize;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::codes;
 use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::tables;
@@ -56,7 +57,7 @@ pub fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<
     for file in inspected.iter_mut().filter(|file| file.code.is_none()) {
         let key = file.header.as_ref().map(|h| format!("{}/{}", h.origin, h.receipt_no));
         if key.is_none_or(|key| !released.contains(&key)) {
-            file.code = Some("300003");
+            file.code = Some(Code::DefinitionsRefused);
         }
     }
     Ok(inspected)
@@ -84,10 +85,10 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     for input in ordered {
         let opened = master::open(input)?;
         let outcome = match &opened {
-            master::Opened::Refused(_) if guard::found_in_file(input, 0)?.is_some() => Outcome::refused("900001"),
-            master::Opened::Refused(code) => Outcome::refused(code),
+            master::Opened::Refused(_) if guard::found_in_file(input, 0)?.is_some() => Outcome::refused(Code::MyNumber),
+            master::Opened::Refused(code) => Outcome::refused(*code),
             master::Opened::Rows { rows, .. } if rows.iter().flatten().any(|f| holds_my_number(f)) => {
-                Outcome::refused("900001")
+                Outcome::refused(Code::MyNumber)
             }
             master::Opened::Rows { kind: Kind::Holidays, rows } => holidays(rows, stage.date.0)?,
             master::Opened::Rows { kind, rows } => checked_rows(kind, rows)?,
@@ -99,7 +100,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         if let (None, Some((table, rows))) = (code, outcome.rows) {
             tables_written.insert(table, rows);
         } else if code.is_none() {
-            code = Some("400302");
+            code = Some(Code::MasterRows);
         }
         if is_definitions {
             definitions_seen = Some(code.map_or_else(String::new, |_| stage.date.to_string()));
@@ -116,12 +117,11 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         }
         stage.outbox_spooled(&answers::result_path(Some("masters"), input), result.finish()?)?;
         if let Some(code) = code {
-            tracing::warn!(file = %&input.sha256[..12], code, "a master was refused or quarantined");
+            tracing::warn!(file = %&input.sha256[..12], code = code.text(), "a master was refused or quarantined");
             stage.reject(&input.sha256, code, 1);
         }
         let (state, landing) = stage.put_away(input, code)?;
         let (read, rejected) = (outcome.read, if code.is_some() { outcome.read } else { 0 });
-        let code = code.map(str::to_owned);
         stage.close_input(input, Closed { code, read, rejected, landing, ..Closed::of("MASTER", state) });
     }
     if let Some(refused) = definitions_seen {
@@ -135,7 +135,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
 
 #[derive(Default)]
 struct Outcome {
-    code: Option<&'static str>,
+    code: Option<Code>,
     read: i64,
     rows: Option<(&'static str, RecordBatch)>,
     /// Number of a row, and what was found in it.
@@ -145,7 +145,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn refused(code: &'static str) -> Self {
+    fn refused(code: Code) -> Self {
         Self { code: Some(code), ..Self::default() }
     }
 }
@@ -195,7 +195,7 @@ fn checked_rows(kind: &Kind, records: &[Vec<Vec<u8>>]) -> Result<Outcome> {
     if outcome.findings.is_empty() {
         outcome.rows = Some((table, out.batch()?));
     } else {
-        outcome.code = Some("400302");
+        outcome.code = Some(Code::MasterRows);
     }
     Ok(outcome)
 }
@@ -244,11 +244,11 @@ fn holidays(records: &[Vec<Vec<u8>>], today: NaiveDate) -> Result<Outcome> {
                 known.insert(date, String::new());
                 out.push(rows::holiday::Row { on_date: date.into(), holiday_name: name.into() });
             }
-            _ => outcome.code = Some("400302"),
+            _ => outcome.code = Some(Code::MasterRows),
         }
     }
     if outcome.code.is_none() && calendar::missing_year(today, &known).is_some() {
-        outcome.code = Some("400303");
+        outcome.code = Some(Code::HolidaysYearMissing);
     }
     if outcome.code.is_none() {
         outcome.rows = Some(("holiday", batch_of(out)?));
@@ -289,14 +289,16 @@ fn definitions(text: &str) -> Result<Outcome> {
             let own = text.lines().nth(line - 1).unwrap_or("");
             // The key alone: a value could be anything.
             let key = own.split('=').next().unwrap_or("").trim();
-            return Ok(Outcome { detail: format!("{line}行目、キー {key}"), ..Outcome::refused("400302") });
+            return Ok(Outcome {
+                detail: format!("{line}行目、キー {key}"), ..Outcome::refused(Code::MasterRows)
+            });
         }
     };
     let unusable = |(code, d): (&String, &DefinitionToml)| Some((code.clone(), unusable_map(&d.code_maps)?));
     if let Some((code, key)) = parsed.iter().find_map(unusable) {
         let line = line_of(text, &code, &key);
         let detail = format!("{line}行目付近、キー {code}.code_maps.{key}");
-        return Ok(Outcome { detail, ..Outcome::refused("400302") });
+        return Ok(Outcome { detail, ..Outcome::refused(Code::MasterRows) });
     }
     let row = |(code, d): (&'_ String, &'_ DefinitionToml)| -> Result<_> {
         let loss_day = d.loss_day.map(|l| match l {

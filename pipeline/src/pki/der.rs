@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::base::time::to_days;
+use shikaku_schemas::code::Code;
 
 pub const SEQUENCE: u8 = 0x30;
 pub const INTEGER: u8 = 0x02;
@@ -20,7 +21,7 @@ pub const EXTENSIONS: u8 = 0xa0;
 /// Why the bytes are no CRL. The code is the result code, the text says where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    pub code: &'static str,
+    pub code: Code,
     pub what: &'static str,
     pub offset: u64,
 }
@@ -87,7 +88,7 @@ impl<R: Read> Stream<R> {
     }
 
     pub fn bad(&self, what: &'static str) -> Malformed {
-        Malformed { code: "400101", what, offset: self.offset() }
+        Malformed { code: Code::CrlMalformed, what, offset: self.offset() }
     }
 
     /// From here on bytes are kept, to be hashed once [`Self::hash_with`] says how.

@@ -8,6 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chrono::NaiveDateTime;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::{self, Guard, Layout, Origin};
 
 use super::records::{RawRecord, RecordError, Records};
@@ -58,7 +59,7 @@ pub struct Inspected {
     /// Line on which the guard found what looks like a 個人番号.
     pub line: Option<u64>,
     /// `None` = the file may be read; else the code of its rejection.
-    pub code: Option<&'static str>,
+    pub code: Option<Code>,
 }
 
 /// The kind that the header of a file names, if it can be read that far.
@@ -71,10 +72,10 @@ pub fn kind_of(path: &Path) -> Option<String> {
 /// is looked through as it is, since its bytes would land.
 pub fn inspect(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Result<Inspected> {
     let (mut seen, unseen_from) = inspect_by_layout(file, accepts)?;
-    if let Some(from) = unseen_from.filter(|_| seen.code != Some("900001"))
+    if let Some(from) = unseen_from.filter(|_| seen.code != Some(Code::MyNumber))
         && let Some(line) = guard::found_in_file(file, from)?
     {
-        (seen.code, seen.line) = (Some("900001"), Some(line));
+        (seen.code, seen.line) = (Some(Code::MyNumber), Some(line));
     }
     Ok(seen)
 }
@@ -104,10 +105,10 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
                 (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
                 seen.origin = Some(origin);
             }
-            return Ok((Inspected { code: Some("400001"), ..seen }, Some(0)));
+            return Ok((Inspected { code: Some(Code::HeaderUnreadable), ..seen }, Some(0)));
         }
-        Err(Unreadable::Encoding) => return Ok((Inspected { code: Some("400006"), ..seen }, Some(0))),
-        Err(_) => return Ok((Inspected { code: Some("400001"), ..seen }, Some(0))),
+        Err(Unreadable::Encoding) => return Ok((Inspected { code: Some(Code::Encoding), ..seen }, Some(0))),
+        Err(_) => return Ok((Inspected { code: Some(Code::HeaderUnreadable), ..seen }, Some(0))),
     };
     if let Some(answer) = registered(&head.origin) {
         (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
@@ -115,10 +116,13 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
     }
     seen.header = head.whole();
     if [&head.kind, &head.version, &head.origin].into_iter().any(|text| my_number::found_in(text)) {
-        return Ok((Inspected { header: None, origin: None, line: Some(1), code: Some("900001"), ..seen }, Some(0)));
+        return Ok((
+            Inspected { header: None, origin: None, line: Some(1), code: Some(Code::MyNumber), ..seen },
+            Some(0),
+        ));
     }
     let known = layout::find(&head.kind, &head.version).filter(|l| accepts.kinds.contains(&l.kind.as_str()));
-    let Some(layout) = known else { return Ok((Inspected { code: Some("400004"), ..seen }, Some(0))) };
+    let Some(layout) = known else { return Ok((Inspected { code: Some(Code::KindOrVersion), ..seen }, Some(0))) };
     // Of the kinds that a job takes each has its own origin.
     if !may_come_from(&[layout.kind.as_str()], &head.origin) {
         (seen.registered, seen.origin) = (false, None);
@@ -148,7 +152,7 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
                 let record = lines.current();
                 if holds_my_number(layout, seen.encoding, &record, body.trailer.is_some()) {
                     let line = Some(record.line);
-                    return Ok((Inspected { code: Some("900001"), line, rows: body.rows, ..seen }, Some(0)));
+                    return Ok((Inspected { code: Some(Code::MyNumber), line, rows: body.rows, ..seen }, Some(0)));
                 }
                 body.take(&record, seen.encoding);
             }
@@ -175,15 +179,15 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
     let trailer = if lines.is_xml() { Some(body.rows) } else { body.trailer };
     let count = seen.header.as_ref().map(|h| h.count);
     seen.code = if lines.is_suspicious() {
-        Some("900001")
+        Some(Code::MyNumber)
     } else if !seen.registered {
-        Some("400005")
+        Some(Code::OriginUnknown)
     } else if (bom && seen.encoding == Encoding::Cp932) || head.undecodable || body.undecodable_trailer {
-        Some("400006")
+        Some(Code::Encoding)
     } else if body.rows > max_rows || bytes > max_bytes {
-        Some("400003")
+        Some(Code::TooLarge)
     } else if body.broken || trailer != Some(body.rows) || count != Some(body.rows) {
-        Some("400002")
+        Some(Code::Truncated)
     } else {
         None
     };

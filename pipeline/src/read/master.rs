@@ -4,6 +4,7 @@ use super::records::{RecordError, Records};
 use crate::base::error::{At, Result};
 use crate::base::stamp::Reopen;
 use crate::text::cp932::Encoding;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::{self, Layout};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Opened {
     /// Text of `insurer_definitions.toml`.
     Definitions(String),
     /// Code of its rejection.
-    Refused(&'static str),
+    Refused(Code),
 }
 
 /// Largest master taken: 236,538 institutions are under 50 MB (002 L13922).
@@ -33,13 +34,13 @@ pub fn open(file: &(impl Reopen + ?Sized)) -> Result<Opened> {
     let mut source = file.reopen()?;
     let size = source.metadata().at(path)?.len();
     if size > MAX_BYTES {
-        return Ok(Opened::Refused("400003"));
+        return Ok(Opened::Refused(Code::TooLarge));
     }
     if path.extension().is_some_and(|e| e == "toml") {
         let mut text = String::new();
         return match std::io::Read::read_to_string(&mut source, &mut text) {
             Ok(_) => Ok(Opened::Definitions(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Opened::Refused("400006")),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Opened::Refused(Code::Encoding)),
             Err(error) => Err(error).at(path),
         };
     }
@@ -51,7 +52,7 @@ pub fn open(file: &(impl Reopen + ?Sized)) -> Result<Opened> {
         match records.next_record() {
             Ok(None) => break,
             Err(RecordError::Io(error)) => return Err(error).at(path),
-            Err(RecordError::TooLarge { .. }) => return Ok(Opened::Refused("400301")),
+            Err(RecordError::TooLarge { .. }) => return Ok(Opened::Refused(Code::MasterHeader)),
             Ok(Some(record)) => {
                 let fields: Vec<Vec<u8>> = (0..record.len()).map(|i| record.field(i).to_vec()).collect();
                 if kind.is_some() {
@@ -60,14 +61,14 @@ pub fn open(file: &(impl Reopen + ?Sized)) -> Result<Opened> {
                 }
                 kind = heading(&fields);
                 if kind.is_none() {
-                    return Ok(Opened::Refused("400301"));
+                    return Ok(Opened::Refused(Code::MasterHeader));
                 }
             }
         }
     }
     Ok(match kind {
         Some(kind) => Opened::Rows { kind, rows },
-        None => Opened::Refused("400301"),
+        None => Opened::Refused(Code::MasterHeader),
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, Read};
 
+use shikaku_schemas::code::Code;
 use shikaku_schemas::uke::{self, Edition};
 
 use crate::base::time::Month;
@@ -128,7 +129,7 @@ pub struct FileTail {
 /// Why a file cannot be read: result code and line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken {
-    pub code: &'static str,
+    pub code: Code,
     pub line: i64,
 }
 
@@ -141,7 +142,7 @@ pub struct UkeReader<R> {
     tail: FileTail,
 }
 
-fn broken(code: &'static str, line: i64) -> Broken {
+fn broken(code: Code, line: i64) -> Broken {
     Broken { code, line }
 }
 
@@ -164,14 +165,14 @@ impl<R: BufRead> UkeReader<R> {
         let mut reader = Self { source, number: 0, next: None, head: placeholder, tail: FileTail::default() };
         let mut lines = Vec::new();
         loop {
-            let line = reader.read_line()?.ok_or(broken("400201", reader.number))?;
+            let line = reader.read_line()?.ok_or(broken(Code::UkeStructure, reader.number))?;
             match line.id() {
                 b"IR" => {
                     lines.push(line);
                     break;
                 }
                 b"UK" if lines.is_empty() => lines.push(line),
-                _ => return Err(broken("400001", line.number)),
+                _ => return Err(broken(Code::HeaderUnreadable, line.number)),
             }
         }
         reader.head = head(lines)?;
@@ -184,7 +185,7 @@ impl<R: BufRead> UkeReader<R> {
         let limit = u64::try_from(MAX_LINE + 2).unwrap_or(u64::MAX);
         self.number += 1;
         let read = Read::by_ref(&mut self.source).take(limit).read_until(b'\n', &mut bytes);
-        read.map_err(|_| broken("400201", self.number))?;
+        read.map_err(|_| broken(Code::UkeStructure, self.number))?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -194,7 +195,10 @@ impl<R: BufRead> UkeReader<R> {
         }
         let line = Line::new(bytes, self.number);
         if line.content().len() > MAX_LINE || line.line_end().is_empty() {
-            return Err(broken(if line.content().len() > MAX_LINE { "400003" } else { "400201" }, self.number));
+            return Err(broken(
+                if line.content().len() > MAX_LINE { Code::TooLarge } else { Code::UkeStructure },
+                self.number,
+            ));
         }
         Ok(Some(line))
     }
@@ -204,8 +208,8 @@ impl<R: BufRead> UkeReader<R> {
         match &self.next {
             Some(line) if line.is("RE") => {}
             Some(line) if line.is("GO") => return Ok(None),
-            Some(line) => return Err(broken("400201", line.number)),
-            None => return Err(broken("400002", self.number)),
+            Some(line) => return Err(broken(Code::UkeStructure, line.number)),
+            None => return Err(broken(Code::Truncated, self.number)),
         }
         let mut receipt = Receipt::default();
         let mut size = 0;
@@ -216,32 +220,32 @@ impl<R: BufRead> UkeReader<R> {
             }
             // One institution a file: what follows a second IR would go out under the first one's name.
             if line.is("IR") {
-                return Err(broken("400201", line.number));
+                return Err(broken(Code::UkeStructure, line.number));
             }
             size += line.bytes.len();
             if size > MAX_RECEIPT {
-                return Err(broken("400003", line.number));
+                return Err(broken(Code::TooLarge, line.number));
             }
             receipt.lines.push(line);
             self.next = self.read_line()?;
         }
-        Err(broken("400002", self.number))
+        Err(broken(Code::Truncated, self.number))
     }
 
     /// GO and what follows; nothing but an end mark may.
     pub fn finish(mut self) -> Result<(FileHead, FileTail), Broken> {
-        let Some(go) = self.next.take() else { return Err(broken("400002", self.number)) };
+        let Some(go) = self.next.take() else { return Err(broken(Code::Truncated, self.number)) };
         self.tail.lines.push(go);
         if self.read_line()?.is_some() {
-            return Err(broken("400201", self.number));
+            return Err(broken(Code::UkeStructure, self.number));
         }
         Ok((self.head, self.tail))
     }
 }
 
 fn head(lines: Vec<Line>) -> Result<FileHead, Broken> {
-    let Some(ir) = lines.last() else { return Err(broken("400001", 1)) };
-    let bad = broken("400001", ir.number);
+    let Some(ir) = lines.last() else { return Err(broken(Code::HeaderUnreadable, 1)) };
+    let bad = broken(Code::HeaderUnreadable, ir.number);
     // IR has the same positions in every edition we know; its 点数表 then chooses the edition.
     let layout = uke::all().iter().find_map(|e| e.record("IR")).ok_or(bad)?;
     let at = |name: &str| layout.position(name).map_or(&[][..], |p| ir.field(p));
@@ -250,7 +254,7 @@ fn head(lines: Vec<Line>) -> Result<FileHead, Broken> {
     let fee_table = digits(at("fee_table"), 1).ok_or(bad)?;
     let institution = digits(at("institution"), 7).ok_or(bad)?;
     let billing_month = Month::parse_compact(at("billing_month")).ok_or(bad)?;
-    let edition = uke::edition(&fee_table, &billing_month.compact()).ok_or(broken("400004", ir.number))?;
+    let edition = uke::edition(&fee_table, &billing_month.compact()).ok_or(broken(Code::KindOrVersion, ir.number))?;
     let volume = String::from_utf8_lossy(at("volume")).into_owned();
     let institution_code = format!("{prefecture}{fee_table}{institution}");
     Ok(FileHead { edition, payer, institution_code, billing_month, volume, lines })
@@ -286,14 +290,14 @@ pub fn fault(edition: &Edition, receipt: &Receipt) -> Option<Broken> {
     let first = receipt.lines.first().map_or(0, |line| line.number);
     let (month, line) = field("RE", "service_month").unwrap_or((&[], first));
     if Month::parse_compact(month).is_none() {
-        return Some(broken("190304", line));
+        return Some(broken(Code::UkeServiceMonth, line));
     }
     let (kind, line) = field("RE", "kind").unwrap_or((&[], first));
     if digits(kind, 4).is_none() {
-        return Some(broken("190203", line));
+        return Some(broken(Code::UkeReceiptKind, line));
     }
     let (points, line) = field("HO", "points").unwrap_or((&[], first));
-    (!points.is_empty() && number(points).is_none()).then(|| broken("190506", line))
+    (!points.is_empty() && number(points).is_none()).then(|| broken(Code::UkePoints, line))
 }
 
 /// Whether a free-text field of the line holds a likely 個人番号.

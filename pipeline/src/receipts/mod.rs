@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 
 use serde::{Deserialize, Serialize};
+use shikaku_schemas::code::Code;
 use shikaku_schemas::tables;
 
 use crate::base::error::Result;
@@ -88,13 +89,13 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     let mut by_month: BTreeMap<String, Columns> = BTreeMap::new();
     let existing: Vec<ReceivedFile> = received(stage.store)?.into_iter().map(|(_, f)| f).collect();
     for input in inputs {
-        let outcome = if input.bytes > MAX_BYTES { Err((broken("400003"), 0)) } else { read_file(stage, input)? };
+        let outcome = if input.bytes > MAX_BYTES { Err((broken(Code::TooLarge), 0)) } else { read_file(stage, input)? };
         // A file that could not be read to its end would land with what was not looked at.
         let outcome = match outcome {
-            Err((broken, read)) if broken.code != "900001" => match guard::found_in_file(input, 0)? {
+            Err((broken, read)) if broken.code != Code::MyNumber => match guard::found_in_file(input, 0)? {
                 Some(line) => {
                     let line = i64::try_from(line).unwrap_or(i64::MAX);
-                    Err((Broken { code: "900001", line }, read))
+                    Err((Broken { code: Code::MyNumber, line }, read))
                 }
                 None => Err((broken, read)),
             },
@@ -111,7 +112,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
                     == (&a.file.institution_code, &a.file.payer, &a.file.month, &a.file.volume)
             })
         });
-        let result_code = code.map(|b| b.code).or(replaces.then_some("300901"));
+        let result_code = code.map(|b| b.code).or(replaces.then_some(Code::ReceiptsReplaced));
         let line = code.map(|b| b.line).filter(|line| *line > 0);
         let detail = line.map(|line| format!("{line}行目")).unwrap_or_default();
         let findings: Vec<Finding> = result_code.into_iter().map(|code| Finding::of(code).because(&detail)).collect();
@@ -127,7 +128,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         stage.outbox_spooled(&answers::result_path(origin.as_deref(), input), result)?;
         if let Some(broken) = code {
             stage.reject(&input.sha256, broken.code, 1);
-            tracing::warn!(file = %&input.sha256[..12], code = broken.code, line = broken.line, "receipt file refused");
+            tracing::warn!(file = %&input.sha256[..12], code = broken.code.text(), line = broken.line, "receipt file refused");
         }
         let (state, landing) = stage.put_away(input, code.map(|b| b.code))?;
         if let (Some(mut accepted), Some(landing)) = (accepted, &landing) {
@@ -138,7 +139,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             accepted.rows.iter().try_for_each(|row| month.push(row))?;
         }
         let rejected = if code.is_some() { read } else { rejected };
-        let code = code.map(|b| b.code.to_owned());
+        let code = code.map(|b| b.code);
         stage.close_input(input, Closed { origin, code, read, rejected, landing, ..Closed::of("UKE", state) });
     }
     for (month, mut rows) in by_month {
@@ -160,7 +161,7 @@ fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn broken(code: &'static str) -> Broken {
+fn broken(code: Code) -> Broken {
     Broken { code, line: 0 }
 }
 
@@ -181,12 +182,13 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
             Err(broken) => return Ok(Err((broken, seen(&rows)))),
             Ok(Some(receipt)) => {
                 if let Some(line) = receipt.lines.iter().find(|l| uke::holds_my_number(edition, l)) {
-                    return Ok(Err((Broken { code: "900001", line: line.number }, seen(&rows))));
+                    return Ok(Err((Broken { code: Code::MyNumber, line: line.number }, seen(&rows))));
                 }
                 totals.add(&receipt, edition);
                 let row = receipt_row(stage, &reader.head, &receipt, input);
                 if !numbers.insert(row.receipt_no.clone()) {
-                    fault = fault.or(receipt.lines.first().map(|l| Broken { code: "400202", line: l.number }));
+                    fault =
+                        fault.or(receipt.lines.first().map(|l| Broken { code: Code::UkeReceiptTwice, line: l.number }));
                 }
                 match uke::fault(edition, &receipt) {
                     Some(fault) => rejected.push(fault),
@@ -203,7 +205,7 @@ fn read_file(stage: &Stage<'_>, input: &Input) -> Result<std::result::Result<Acc
     if let (Some(go), Some(layout)) = (tail.lines.first(), layout) {
         let at = |name| layout.position(name).and_then(|p| uke::number(go.field(p)));
         if at("count") != Some(totals.records) || at("points") != Some(totals.points) {
-            fault = fault.or(Some(Broken { code: "400007", line: go.number }));
+            fault = fault.or(Some(Broken { code: Code::ControlTotals, line: go.number }));
         }
     }
     if let Some(fault) = fault {

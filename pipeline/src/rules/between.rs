@@ -60,27 +60,27 @@ impl Between {
         if let Some(group) = &self.group {
             if group.members.iter().any(|i| sent(*i)) {
                 if !sent(group.key) {
-                    findings.push(Finding::of(group.needs_key));
+                    findings.push(Finding::declared(group.needs_key));
                 }
                 let missing = group.needs.iter().filter(|(i, _)| !sent(*i));
-                findings.extend(missing.map(|(_, code)| Finding::of(code)));
+                findings.extend(missing.map(|(_, code)| Finding::declared(code)));
             } else if sent(group.key) && !group.key_alone_if.is_some_and(holds) {
-                findings.push(Finding::of(group.key_alone));
+                findings.push(Finding::declared(group.key_alone));
             }
         }
         for (first, second, code) in &self.ordered {
             if values[*first].date().zip(values[*second].date()).is_some_and(|(first, second)| second < first) {
-                findings.push(Finding::of(code));
+                findings.push(Finding::declared(code));
             }
         }
         for (field, needs, code) in &self.together {
             if sent(*field) && !sent(*needs) {
-                findings.push(Finding::of(code));
+                findings.push(Finding::declared(code));
             }
         }
         for (condition, code) in &self.barred {
             if holds(*condition) {
-                findings.push(Finding::of(code));
+                findings.push(Finding::declared(code));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use shikaku_schemas::code::Code;
 use shikaku_schemas::codes::{self, CodeList};
 use shikaku_schemas::layout::{Field, FieldType, Guard};
 use shikaku_schemas::messages::FieldRule;
@@ -15,7 +16,7 @@ use crate::text::cp932::{Encoding, Undecodable, has_gaiji};
 use crate::text::{digits, my_number, normal};
 
 /// Code of a likely 個人番号 in 記号 or 番号.
-pub const MY_NUMBER: &str = "900002";
+pub const MY_NUMBER: Code = Code::MyNumberInKey;
 
 /// The rules of a layout's fields, made ready for one file.
 pub struct Checker<'a> {
@@ -52,14 +53,14 @@ impl<'a> Checker<'a> {
     pub fn fields<'r>(&self, record: &RawRecord<'r>, first: usize, findings: &mut Vec<Finding>) -> Vec<Value<'r>> {
         let fields = &self.context.layout.fields;
         if record.misquoted {
-            findings.push(Finding::of("200002"));
+            findings.push(Finding::of(Code::Quoting));
         }
         if record.misshapen {
-            findings.push(Finding::of("200003"));
+            findings.push(Finding::of(Code::Elements));
         }
         // What is surplus in XML stands behind the fields, which are what they are.
         if record.len() != fields.len() + first && !(record.misshapen && record.len() > fields.len()) {
-            findings.push(Finding::of("200001"));
+            findings.push(Finding::of(Code::FieldCount));
             return vec![Value::Blank; fields.len()];
         }
         let mut values = Vec::with_capacity(fields.len());

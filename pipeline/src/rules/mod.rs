@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveDateTime};
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::Layout;
 use shikaku_schemas::messages::{self, FieldRule, Message, Severity};
 
@@ -77,7 +78,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn of(code: &str) -> Self {
+    pub fn of(code: Code) -> Self {
+        Self::declared(code.text())
+    }
+
+    /// Of a code that a layout names.
+    pub fn declared(code: &str) -> Self {
         Self { message: messages::of(code), rule: None, place: None, detail: String::new() }
     }
 
@@ -89,7 +95,7 @@ impl Finding {
     }
 
     pub fn field(layout: &Layout, index: usize, rule: FieldRule) -> Self {
-        Self { rule: Some(rule), ..Self::of(&messages::field_code(layout, index, rule)) }
+        Self { rule: Some(rule), ..Self::declared(&messages::field_code(layout, index, rule)) }
     }
 
     /// The message with its place, as it stands in the result file.

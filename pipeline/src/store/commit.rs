@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::messages::{self, Severity};
 use shikaku_schemas::tables::{self, Layering, Table};
 
@@ -101,7 +102,7 @@ pub struct Closed {
     pub receipt_no: Option<i64>,
     pub state: InputState,
     /// Code of a whole file.
-    pub code: Option<String>,
+    pub code: Option<Code>,
     pub read: i64,
     pub rejected: i64,
     pub duplicate: i64,
@@ -296,8 +297,8 @@ impl<'s> Stage<'s> {
     }
 
     /// Puts an input where its code says: to quarantine with a likely 個人番号, else it lands. What became of it, and its place.
-    pub fn put_away(&mut self, input: &Input, code: Option<&str>) -> Result<(InputState, Option<String>)> {
-        if code == Some("900001") {
+    pub fn put_away(&mut self, input: &Input, code: Option<Code>) -> Result<(InputState, Option<String>)> {
+        if code == Some(Code::MyNumber) {
             self.quarantine(input)?;
             return Ok((InputState::Quarantined, None));
         }
@@ -322,8 +323,8 @@ impl<'s> Stage<'s> {
     }
 
     /// Counts findings of an input; how grave they are stands in the catalogue.
-    pub fn reject(&mut self, sha256: &str, code: &str, count: i64) {
-        *self.rejections.entry((sha256.to_owned(), code.to_owned())).or_default() += count;
+    pub fn reject(&mut self, sha256: &str, code: impl Into<&'static str>, count: i64) {
+        *self.rejections.entry((sha256.to_owned(), code.into().to_owned())).or_default() += count;
     }
 
     /// Ends an input: what it was, and what became of it.
@@ -337,7 +338,7 @@ impl<'s> Stage<'s> {
             receipt_no,
             bytes: input.bytes,
             state,
-            code,
+            code: code.map(|code| code.text().to_owned()),
             rows_read: read,
             rows_accepted: read - rejected - duplicate,
             rows_rejected: rejected,

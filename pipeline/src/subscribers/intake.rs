@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::Layout;
 use shikaku_schemas::messages::{FieldRule, Severity};
 
@@ -88,7 +89,7 @@ impl<'a> Intake<'a> {
         checked: Checked,
         layout: &'static Layout,
         index: usize,
-        apply: &mut dyn FnMut(MemberNo, Change) -> Option<&'static str>,
+        apply: &mut dyn FnMut(MemberNo, Change) -> Option<Code>,
     ) -> Result<File> {
         let created = checked.header.as_ref().map_or(chrono::NaiveDateTime::MIN, |h| h.created);
         let checker = Checker::new(Context {
@@ -125,7 +126,7 @@ impl<'a> Intake<'a> {
             if !Operation::of(values[at.operation].text()).is_some_and(Operation::repeats_rows) {
                 self.check_master(&at, &values, created.date(), &mut findings);
             }
-            if findings.iter().any(|f| f.message.code == MY_NUMBER) {
+            if findings.iter().any(|f| f.message.code == MY_NUMBER.text()) {
                 blank.extend(checker.my_numbers(&record, 1));
             }
             if findings.iter().any(|f| f.rule == Some(FieldRule::Gaiji)) {
@@ -161,13 +162,13 @@ impl<'a> Intake<'a> {
             return;
         }
         match self.masters.insurers.get(number.text()).filter(|i| i.insurer_code == self.origin) {
-            None => findings.push(Finding::of("300101")),
+            None => findings.push(Finding::of(Code::InsurerNotInMaster)),
             Some(insurer) => {
                 let Some(abolished) = insurer.abolished_on else { return };
                 if values[at.acquired_on].date().is_some_and(|acquired| acquired >= abolished) {
-                    findings.push(Finding::of("300102"));
+                    findings.push(Finding::of(Code::InsurerAbolished));
                 } else if abolished <= created && values[at.lost_on].is_blank() {
-                    findings.push(Finding::of("300107"));
+                    findings.push(Finding::of(Code::CoverAfterAbolition));
                 }
             }
         }

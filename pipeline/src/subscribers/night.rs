@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::tables;
 
@@ -222,10 +223,10 @@ fn night(masters: &Masters, lander: Lander<'_>, work: Work, now: Moment) -> Resu
             let state = states.entry(member).or_default();
             match apply(state, change) {
                 Applied::Accepted => None,
-                Applied::SameImage => Some("300106"),
-                Applied::AlreadyRegistered => Some("300103"),
-                Applied::NotRegistered => Some("300104"),
-                Applied::NothingToChange => Some("300105"),
+                Applied::SameImage => Some(Code::SameImage),
+                Applied::AlreadyRegistered => Some(Code::AlreadyRegistered),
+                Applied::NotRegistered => Some(Code::NotRegistered),
+                Applied::NothingToChange => Some(Code::NothingToChange),
             }
         })?;
         read.push(file);
