@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use shikaku_pipeline::Result;
 use shikaku_pipeline::intake::Days;
+use shikaku_pipeline::ledger::facts::HISTORY_DATE;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::compact;
@@ -42,5 +43,5 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
 
 /// The newest date of the history: folding it adds nothing later.
 pub fn date(store: &Store) -> Result<Option<chrono::NaiveDate>> {
-    Ok(store.ledger.fact("state", "history_date")?.and_then(|date| date.parse().ok()))
+    Ok(store.ledger.fact(&HISTORY_DATE)?.map(|date| date.0))
 }

@@ -11,7 +11,7 @@ use shikaku_pipeline::base::time::{BusinessDate, add_days};
 use shikaku_pipeline::crl::{folder, judge, set, state};
 use shikaku_pipeline::intake::Days;
 use shikaku_pipeline::intake::{inbox, run};
-use shikaku_pipeline::ledger::Event;
+use shikaku_pipeline::ledger::facts::Json;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::run::Call;
@@ -58,7 +58,7 @@ fn sort_out(store: &Store, date: BusinessDate, folders: &[PathBuf]) -> Result<Fo
     ready.sort_by_key(|dir| folder::date_of(dir));
     let set = ready.pop();
     // A folder older than one that was looked at comes too late.
-    let newest = store.ledger.fact("crl", "newest_set")?.filter(|newest| *newest <= morning);
+    let newest = store.ledger.fact(&state::NEWEST_SET)?.filter(|newest| *newest <= morning);
     let late =
         set.clone().filter(|dir| folder::date_of(dir).is_some_and(|own| newest.is_some_and(|newest| own < newest)));
     ready.extend(late.clone());
@@ -117,7 +117,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     let newest = own.iter().filter_map(|dir| folder::date_of(dir)).filter(|name| *name <= morning).max();
     let finish = |stage: &mut Stage<'_>| -> Result<()> {
         if let Some(name) = &newest {
-            stage.fact("crl", "newest_set", name.clone());
+            stage.set(&state::NEWEST_SET, name)?;
         }
         set::pass_over(stage, &passed)?;
         // The mark goes last, and its folder with it.
@@ -136,7 +136,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
             leaving::leave(&store.config.inbox, from, &file.sha256, None)?;
         }
         // What was refused before is still refused, and the night still runs on an old generation.
-        report.rejections = store.ledger.fact("crl", "stale")?.as_deref() == Some("1");
+        report.rejections = store.ledger.fact(&state::STALE)? == Some(true);
     }
     if !call.in_night {
         report.rejections |= state::overdue(store, call.date.crl_now(store.config.crl_now_time))?.is_some();
@@ -168,8 +168,8 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
             return Err(Error::usage("--reason and --by must say why and who, and hold no 12-digit number"));
         }
     }
-    let fact = |key: &str| store.ledger.fact("crl", key);
-    let refused = (fact("stale")?.as_deref() == Some("1")).then_some(fact("refused_run")?).flatten();
+    let stale = store.ledger.fact(&state::STALE)? == Some(true);
+    let refused = store.ledger.fact(&state::REFUSED_RUN)?.filter(|_| stale);
     let Some(run_id) = refused else { return Err(Error::usage("no CRL set stands refused")) };
     let causes = causes(store)?;
     let all = || causes.iter().flat_map(|(place, own)| own.iter().map(move |cause| (place, &cause.cause)));
@@ -180,26 +180,25 @@ pub fn accept(store: &Store, reason: &str, by: &str) -> Result<RunReport> {
     let rows = store.ledger.inputs(Some(&run_id))?;
     let inputs: Option<Vec<Input>> = rows.iter().map(|(_, row)| Input::again(store, row)).collect::<Result<_>>()?;
     let Some(inputs) = inputs else { return Err(Error::usage("the bytes of the refused set are kept no longer")) };
-    let date = fact("refused")?.and_then(|date| date.parse().ok()).map(BusinessDate);
-    let Some(date) = date else { return Err(Error::usage("no CRL set stands refused")) };
+    let Some(date) = store.ledger.fact(&state::REFUSED)? else { return Err(Error::usage("no CRL set stands refused")) };
     store.check_business_date(date)?;
-    let (name, at) = ("crl_override".to_owned(), store.now());
     // Exactly what was shown: a cause that only shows now refuses the set again.
     let mut shown = judge::Accepted::new();
     for (place, cause) in all() {
         shown.entry(place.clone()).or_default().insert(cause.code);
     }
-    let said =
-        state::Override { by: by.to_owned(), reason: reason.to_owned(), shown, date: date.to_string(), at: at.clone() };
-    let value = serde_json::to_string(&said)?;
-    store.note(Event::Fact { name, key: set::identity(&inputs), value, at })?;
+    let said = state::Override {
+        by: by.to_owned(),
+        reason: reason.to_owned(),
+        shown,
+        date: date.to_string(),
+        at: store.now(),
+    };
+    store.set(&state::OVERRIDES.at(set::identity(&inputs)), Some(&Json(said)))?;
     set::run(&Call::new(store, date), &inputs, &[], |_| Ok(()))
 }
 
 /// Why the newest set was refused, as the ledger has it: distribution point → causes.
 pub fn causes(store: &Store) -> Result<BTreeMap<String, Vec<set::CauseOf>>> {
-    Ok(match store.ledger.fact("crl", "causes")? {
-        Some(text) => serde_json::from_str(&text)?,
-        None => BTreeMap::new(),
-    })
+    Ok(store.ledger.fact(&state::CAUSES)?.map(|causes| causes.0).unwrap_or_default())
 }

@@ -12,6 +12,7 @@ use shikaku_pipeline::monthly::fees;
 use shikaku_pipeline::store::Store;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::run::Call;
+use shikaku_pipeline::store::versions::{CLOSED, LATE};
 
 use crate::registry::{Due, Job, Work};
 
@@ -28,7 +29,7 @@ pub const JOB: Job = Job {
 /// Due from `schedule.close_day` on for the month before, while it has no version and has anything to count.
 pub fn due_close(store: &Store, date: BusinessDate, what: &str) -> Result<Option<Due>> {
     let month = date.month().previous();
-    let closed = store.ledger.fact("closed", &format!("{what}/{month}"))?.is_some();
+    let closed = store.ledger.fact(&CLOSED.at(format!("{what}/{month}")))?.is_some();
     let prefix = format!("on_date={month}");
     let counted = ["check_daily", "acquisition"];
     let any = store
@@ -47,7 +48,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     call.run(JOB.name, parameters, &[], |stage| {
         let (checks, links) = fees::close(stage, month)?;
         // Late rows are in this count now.
-        stage.fact("late", &format!("checks/{month}"), "");
+        stage.clear(&LATE.at(format!("checks/{month}")))?;
         tracing::info!(job = JOB.name, month = %month, checks, links, "closed");
         Ok(())
     })

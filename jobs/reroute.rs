@@ -9,6 +9,7 @@ use chrono::Datelike;
 use shikaku_pipeline::Result;
 use shikaku_pipeline::base::time::BusinessDate;
 use shikaku_pipeline::intake::Days;
+use shikaku_pipeline::ledger::facts::Facts;
 use shikaku_pipeline::receipts::received;
 use shikaku_pipeline::reroute::month;
 use shikaku_pipeline::store::Store;
@@ -16,6 +17,9 @@ use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::run::Call;
 
 use crate::registry::{Due, Job, Work};
+
+/// State that a month was decided on, by month.
+const REROUTED: Facts<String> = Facts::new("rerouted");
 
 pub const JOB: Job = Job {
     name: "reroute",
@@ -34,7 +38,7 @@ fn due(store: &Store, date: BusinessDate) -> Result<Option<Due>> {
     let month = date.month();
     let any = received(store)?.iter().any(|(_, f)| f.month == month.to_string());
     // A version that an operator asked for with another cut-off stands until something new has come in.
-    let decided = store.ledger.fact("rerouted", &month.to_string())?;
+    let decided = store.ledger.fact(&REROUTED.at(month.to_string()))?;
     let changed = decided != Some(store.state_read()?);
     Ok((date.0.day() >= day && any && changed).then(|| Due { paths: Vec::new(), month: Some(month) }))
 }
@@ -53,7 +57,7 @@ fn run(call: &Call<'_>) -> Result<RunReport> {
     ]);
     call.run(JOB.name, parameters, &[], |stage| {
         let outcomes = month::run(stage, month, cutoff)?;
-        stage.fact("rerouted", &month.to_string(), state.clone());
+        stage.set(&REROUTED.at(month.to_string()), &state)?;
         tracing::info!(job = JOB.name, month = %month, cutoff = %cutoff, ?outcomes, "decided");
         Ok(())
     })

@@ -161,7 +161,7 @@ fn an_operator_lets_a_refused_set_pass_and_the_ledger_says_who_and_why() {
     let points = lake.column("revocation", "distribution_point");
     assert!(!points.is_empty() && points.iter().all(|p| !p.contains("dp0004")));
     assert!(!lake.run(&["status"]).exits(0).stdout.contains("STALE"));
-    let said = lake.store().ledger.facts("crl_override").unwrap();
+    let said = lake.store().ledger.fact_texts("crl_override").unwrap();
     assert!(said.len() == 1 && said[0].1.contains("operator 7") && said[0].1.contains("dp0004 was closed"));
     lake.run(&accept).exits(2);
     lake.run(&["audit", "verify"]).exits(0);
@@ -186,7 +186,7 @@ fn a_set_that_cannot_be_verified_is_never_let_pass() {
     ingest(&lake, &set, "2026-10-30").exits(3);
     let done = lake.run(&["crl", "accept", "--reason", "hurry", "--by", "operator 7"]).exits(2);
     assert!(done.stderr.contains("400102"), "{}", done.stderr);
-    assert!(lake.store().ledger.facts("crl_override").unwrap().is_empty());
+    assert!(lake.store().ledger.fact_texts("crl_override").unwrap().is_empty());
     assert!(lake.rows("revocation").is_empty());
 }
 

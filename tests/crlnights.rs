@@ -11,10 +11,11 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use shikaku_pipeline::ask::inquire::certificate;
 use shikaku_pipeline::base::digest;
 use shikaku_pipeline::base::time::BusinessDate;
-use shikaku_pipeline::crl::{folder, set};
+use shikaku_pipeline::crl::{folder, set, state};
 use shikaku_pipeline::store::input::Input;
 use shikaku_pipeline::store::run::Call;
 use shikaku_pipeline::store::verify;
+use shikaku_schemas::code::Code;
 use shikaku_schemas::tables;
 
 use crate::common::crl::{BAND, OVERRIDABLE, Plan, Set, bytes_of, certificate_of, key_id, now, pem, random_plan, utc};
@@ -185,9 +186,9 @@ fn one_set(
             return Err(format!("{name}: {own:?}, {} {:?} instead of {any:?}", row.state, row.code));
         }
     }
-    let told: BTreeMap<String, String> =
-        serde_json::from_str(&store.ledger.fact("crl", "refusals").unwrap().unwrap_or_default()).unwrap();
-    let missing: BTreeSet<String> = told.iter().filter(|(_, c)| *c == "400106").map(|(p, _)| p.clone()).collect();
+    let told: BTreeMap<String, Code> = store.ledger.fact(&state::REFUSALS).unwrap().unwrap().0;
+    let missing: BTreeSet<String> =
+        told.iter().filter(|(_, c)| **c == Code::CrlPointMissing).map(|(p, _)| p.clone()).collect();
     if missing != refusal.missing && !(refusal.unreadable && missing.is_subset(&refusal.missing)) {
         return Err(format!("missing {missing:?} instead of {:?}; refusals {told:?}", refusal.missing));
     }
@@ -248,10 +249,10 @@ fn in_force(lake: &Lake, book: &Book) -> Result<(), String> {
     });
     compare("revocation_history", read("revocation_history", &[&columns[..5], &more].concat()), past.collect())?;
     let store = lake.store();
-    if (store.ledger.fact("crl", "stale").unwrap().as_deref() == Some("1")) != book.stale {
+    if (store.ledger.fact(&state::STALE).unwrap() == Some(true)) != book.stale {
         return Err(format!("stale is not {}", book.stale));
     }
-    let facts = store.ledger.facts("crl_changes").unwrap();
+    let facts = store.ledger.fact_texts("crl_changes").unwrap();
     let mut facts: Vec<(String, i64, [u64; 4])> = facts
         .iter()
         .map(|(key, value)| {

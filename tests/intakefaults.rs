@@ -101,7 +101,7 @@ fn a_key_that_is_a_number_without_its_hyphens_is_rejected_and_lands_without_its_
                 assert_eq!(lake.rows("member").len(), 1);
                 let sha256 = shikaku_pipeline::base::digest::sha256(&bytes);
                 let store = lake.store();
-                assert_eq!(store.ledger.facts("blanked").unwrap(), [(sha256.clone(), "1".to_owned())]);
+                assert_eq!(store.ledger.fact_texts("blanked").unwrap(), [(sha256.clone(), "1".to_owned())]);
                 let row = store.ledger.input(&sha256).unwrap().unwrap();
                 let path = lake.path("lake").join(row.landing.unwrap());
                 let mut kept = Vec::new();

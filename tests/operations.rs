@@ -457,7 +457,9 @@ fn many_deltas_fold_with_few_handles() {
         lake.ingest("subscribers", &format!("{n}.csv"), &sub_file(n, &[Sub::new(1, n)]), &date).exits(0);
     }
     let before = lake.rows("member");
-    let date = |lake: &Lake| lake.store().ledger.fact("state", "business_date").unwrap();
+    let date = |lake: &Lake| {
+        lake.store().ledger.fact(&shikaku_pipeline::ledger::facts::BUSINESS_DATE).unwrap().map(|date| date.to_string())
+    };
     let newest = date(&lake);
     let command = format!("ulimit -n 40; exec {} compact", env!("CARGO_BIN_EXE_shikaku"));
     let done = Command::new("sh").current_dir(lake.dir.path()).args(["-c", &command]).output().unwrap();

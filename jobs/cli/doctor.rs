@@ -9,6 +9,7 @@ use shikaku_pipeline::base::calendar;
 use shikaku_pipeline::base::config::{self, Config};
 use shikaku_pipeline::base::time::{BusinessDate, add_days};
 use shikaku_pipeline::crl::state::{self, Overdue};
+use shikaku_pipeline::ledger::facts::HISTORY_DATE;
 use shikaku_pipeline::masters::Masters;
 use shikaku_pipeline::pki::ca;
 use shikaku_pipeline::store::{Store, check_places, head};
@@ -194,7 +195,7 @@ fn parts(store: &Store) -> Result<(bool, String)> {
 }
 
 fn dates(store: &Store) -> Result<(bool, String)> {
-    let date = store.ledger.fact("state", "history_date")?.unwrap_or_default();
+    let date = store.ledger.fact(&HISTORY_DATE)?.map_or_else(String::new, |date| date.to_string());
     let ahead = date > outside::now().date().to_string();
     let none = say("status.none_yet", &[]);
     let shown: &dyn Display = if date.is_empty() { &none } else { &date };
@@ -206,7 +207,8 @@ fn crl(store: &Store) -> Result<(bool, String)> {
         Some(Overdue::Stale) => (false, say("doctor.crl_stale", &[])),
         Some(Overdue::Expired(end)) => (false, say("doctor.crl_expired", &[("end", &end)])),
         None => {
-            let date = store.ledger.fact("crl", "in_force")?.unwrap_or_else(|| say("status.none", &[]));
+            let date =
+                store.ledger.fact(&state::IN_FORCE)?.map_or_else(|| say("status.none", &[]), |date| date.to_string());
             (true, say("doctor.crl_ok", &[("date", &date)]))
         }
     })

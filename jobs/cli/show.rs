@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 use shikaku_pipeline::base::config::Config;
-use shikaku_pipeline::ledger::Event;
 use shikaku_pipeline::ledger::RunOutcome;
+use shikaku_pipeline::ledger::facts::RELEASED;
 use shikaku_pipeline::store::commit::RunReport;
 use shikaku_pipeline::store::{Store, verify};
 use shikaku_pipeline::{Error, Result};
@@ -144,8 +144,7 @@ pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<
     if !held.iter().any(|i| i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt)) {
         return Err(Error::usage(format!("no held file of {origin} with 受付番号 {receipt}")));
     }
-    let (name, at) = ("released".to_owned(), store.now());
-    store.note(Event::Fact { name, key: format!("{origin}/{receipt}"), value: at.clone(), at })?;
+    store.set(&RELEASED.at(format!("{origin}/{receipt}")), Some(&store.now()))?;
     if json {
         document(&json!({ "origin": origin, "receipt_no": receipt, "released": true }))?;
     } else {

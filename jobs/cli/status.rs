@@ -11,8 +11,10 @@ use shikaku_pipeline::crl::set::CauseOf;
 use shikaku_pipeline::crl::state::{self, Overdue};
 use shikaku_pipeline::intake::inbox;
 use shikaku_pipeline::ledger::RunState;
+use shikaku_pipeline::ledger::facts::BUSINESS_DATE;
 use shikaku_pipeline::links::Waiting;
 use shikaku_pipeline::store::Store;
+use shikaku_pipeline::store::versions::LATE;
 use shikaku_schemas::code::Code;
 use shikaku_schemas::{operator, tables};
 
@@ -29,7 +31,7 @@ struct Status {
     /// A list of the set in force has passed its nextUpdate: then.
     crl_expired: Option<String>,
     /// Why the newest set was refused: distribution point (or file) → its first code.
-    crl_refusals: BTreeMap<String, String>,
+    crl_refusals: BTreeMap<String, Code>,
     /// The same with every cause, its dates and counts.
     crl_causes: BTreeMap<String, Vec<CauseOf>>,
     /// Sets taken in, newest last: night#set → what changed against the set before.
@@ -63,7 +65,7 @@ struct TableStatus {
 
 fn collect(store: &Store) -> Result<Status> {
     let reader = store.reader()?;
-    let business_date = store.ledger.fact("state", "business_date")?;
+    let business_date = store.ledger.fact(&BUSINESS_DATE)?;
     let tables = tables::all()
         .iter()
         .map(|table| {
@@ -76,38 +78,29 @@ fn collect(store: &Store) -> Result<Status> {
             }
         })
         .collect();
-    let today = business_date.as_deref().and_then(|d| d.parse::<chrono::NaiveDate>().ok());
+    let today = business_date.map(|date| date.0);
     let limit = store.config.links.pending_warn_days;
     let waiting = |table: &str| Waiting::stored(&reader, table, today, limit);
     let (waiting_links, waiting_requests) = (waiting("pending_link")?, waiting("request_map")?);
     let held = held(store)?;
     Ok(Status {
-        business_date,
+        business_date: business_date.map(|date| date.to_string()),
         set_id: reader.snapshot.set_id,
         tables,
-        crl_in_force: store.ledger.fact("crl", "in_force")?,
-        crl_stale: store.ledger.fact("crl", "stale")?.as_deref() == Some("1"),
+        crl_in_force: store.ledger.fact(&state::IN_FORCE)?.map(|date| date.to_string()),
+        crl_stale: store.ledger.fact(&state::STALE)? == Some(true),
         crl_expired: match state::overdue(store, outside::now())? {
             Some(Overdue::Expired(end)) => Some(end.to_string()),
             _ => None,
         },
-        crl_refusals: match store.ledger.fact("crl", "refusals")? {
-            Some(text) => serde_json::from_str(&text)?,
-            None => BTreeMap::new(),
-        },
+        crl_refusals: store.ledger.fact(&state::REFUSALS)?.map(|refusals| refusals.0).unwrap_or_default(),
         crl_causes: crate::crl::causes(store)?,
         crl_changes: recent_changes(store)?,
         waiting_links,
         waiting_requests,
         held_files: held.iter().map(|h| format!("{} 受付番号 {}", h.origin, h.receipt_no)).collect(),
         held,
-        late_months: store
-            .ledger
-            .facts("late")?
-            .into_iter()
-            .filter(|(_, since)| !since.is_empty())
-            .map(|(key, _)| key)
-            .collect(),
+        late_months: store.ledger.facts(&LATE)?.into_iter().map(|(key, _)| key).collect(),
         failed_runs: store
             .ledger
             .runs()?
@@ -149,9 +142,8 @@ const NIGHTS: usize = 14;
 const SHOWN: usize = 5;
 
 fn recent_changes(store: &Store) -> Result<BTreeMap<String, Changes>> {
-    let facts = store.ledger.facts("crl_changes")?;
-    let recent = facts.into_iter().rev().take(NIGHTS);
-    recent.map(|(night, text)| Ok((night, serde_json::from_str(&text)?))).collect()
+    let facts = store.ledger.facts(&state::CHANGES)?;
+    Ok(facts.into_iter().rev().take(NIGHTS).map(|(night, changes)| (night, changes.0)).collect())
 }
 
 fn say(key: &str, values: &[(&str, &dyn Display)]) -> String {

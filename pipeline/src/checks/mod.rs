@@ -25,6 +25,7 @@ use crate::rules::field::Checker;
 use crate::rules::{self, Context, Finding, Value};
 use crate::store::Stage;
 use crate::store::input::Input;
+use crate::store::versions::{CLOSED, LATE};
 use crate::text::cp932::Encoding;
 
 /// The kind of input.
@@ -73,8 +74,8 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
 /// Rows of a month whose fees were closed already: `status` lists them until the next version.
 fn note_late(stage: &mut Stage<'_>, date: NaiveDate) -> Result<()> {
     let month = Month::of(date);
-    if stage.store.ledger.fact("closed", &format!("fees/{month}"))?.is_some() {
-        stage.fact("late", &format!("checks/{month}"), stage.date.to_string());
+    if stage.store.ledger.fact(&CLOSED.at(format!("fees/{month}")))?.is_some() {
+        stage.set(&LATE.at(format!("checks/{month}")), &stage.date.clone())?;
     }
     Ok(())
 }

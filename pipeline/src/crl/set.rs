@@ -10,11 +10,13 @@ use super::judge::{self, Cause, Measure, Point};
 use super::listing::{self, Changes, Merged, Names};
 use super::oddity::Oddity;
 use super::reading::{Read, SetReader};
-use super::state::{accepted, judged_against, points_in_force};
+use super::state::{self, accepted, judged_against, points_in_force};
 use crate::base::digest;
 use crate::base::error::{Error, Result};
+use crate::base::time::BusinessDate;
 use crate::intake::answers;
 use crate::ledger::InputState;
+use crate::ledger::facts::Json;
 use crate::pki::ca::{self, Ca};
 use crate::rules::Finding;
 use crate::store::commit::{Closed, RunReport};
@@ -105,21 +107,21 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
         finish_file(stage, one, !causes.is_empty(), &whole)?;
     }
     let run_id = stage.run.run_id.clone();
-    let main: BTreeMap<&String, Code> =
-        causes.iter().filter_map(|(place, own)| own.first().map(|c| (place, c.cause.code))).collect();
-    stage.fact("crl", "refusals", serde_json::to_string(&main)?);
-    stage.fact("crl", "causes", serde_json::to_string(&causes)?);
+    let first = |(place, own): (&String, &Vec<CauseOf>)| Some((place.clone(), own.first()?.cause.code));
+    stage.set(&state::REFUSALS, &Json(causes.iter().filter_map(first).collect()))?;
+    let is_good = causes.is_empty();
+    stage.set(&state::CAUSES, &Json(causes))?;
     if let Some(merged) = merged {
         commit(stage, &read, &taken, merged, &points)?;
-        stage.fact("crl", "in_force_identity", set);
-        stage.fact("crl", "in_force_judged", judged);
-        stage.fact("crl", "in_force_run", run_id);
+        stage.set(&state::IN_FORCE_IDENTITY, &set)?;
+        stage.set(&state::IN_FORCE_JUDGED, &judged)?;
+        stage.set(&state::IN_FORCE_RUN, &run_id)?;
     } else {
-        stage.fact("crl", "stale", "1");
-        stage.fact("crl", "refused", stage.date.to_string());
-        stage.fact("crl", "refused_run", run_id);
+        stage.set(&state::STALE, &true)?;
+        stage.set(&state::REFUSED, &stage.date.clone())?;
+        stage.set(&state::REFUSED_RUN, &run_id)?;
     }
-    Ok(causes.is_empty())
+    Ok(is_good)
 }
 
 /// Files of sets that a newer one made useless before they were read: they land unread, with a code.
@@ -242,7 +244,7 @@ struct Taken {
     names: Names,
     /// Night of the set before tonight's.
     last_seen: Option<NaiveDate>,
-    earlier: Option<String>,
+    earlier: Option<BusinessDate>,
     /// Tonight had a set already.
     again: bool,
 }
@@ -250,11 +252,11 @@ struct Taken {
 impl Taken {
     fn of(stage: &Stage<'_>, read: &[Read], issuers: Vec<String>) -> Result<Self> {
         let ledger = &stage.store.ledger;
-        let in_force = ledger.fact("crl", "in_force")?;
+        let in_force = ledger.fact(&state::IN_FORCE)?;
         // A second set of one night replaces the first: the one before is that of an earlier night.
-        let again = in_force.as_ref() == Some(&stage.date.to_string());
-        let earlier = if again { ledger.fact("crl", "in_force_before")? } else { in_force };
-        let last_seen = earlier.as_deref().and_then(|date| date.parse().ok());
+        let again = in_force == Some(stage.date);
+        let earlier = if again { ledger.fact(&state::IN_FORCE_BEFORE)? } else { in_force };
+        let last_seen = earlier.map(|date| date.0);
         let headers = read.iter().filter_map(|one| one.header.as_ref());
         let points = headers.map(|h| (h.distribution_point.clone(), h.crl_number.clone())).collect();
         Ok(Self { names: Names { issuers, points }, last_seen, earlier, again })
@@ -275,12 +277,12 @@ fn commit<'s>(
         let point = Point::of(header);
         gone.remove(&header.distribution_point);
         if before.get(&header.distribution_point) != Some(&point) {
-            stage.fact("crl_point", &header.distribution_point, serde_json::to_string(&point)?);
+            stage.set(&state::POINTS.at(header.distribution_point.as_str()), &Json(point))?;
         }
     }
     // Points that the operator let go.
     for point in gone {
-        stage.fact("crl_point", point, "");
+        stage.clear(&state::POINTS.at(point.as_str()))?;
     }
     let written = merged.finish(stage)?;
     for (point, count) in &written.duplicates {
@@ -290,14 +292,17 @@ fn commit<'s>(
     }
     let set_id = stage.set_id;
     let ends = read.iter().filter_map(|one| one.header.as_ref()).map(|h| h.next_update).min();
-    stage.fact(
-        "crl_next_update",
-        &format!("{set_id:06}"),
-        ends.map(|end| end.format("%Y-%m-%dT%H:%M:%S").to_string()).unwrap_or_default(),
-    );
-    stage.fact("crl_changes", &format!("{date}#{set_id:06}"), serde_json::to_string(&written.changes)?);
-    stage.fact("crl", "in_force_before", taken.earlier.clone().unwrap_or_default());
-    stage.fact("crl", "in_force", date);
-    stage.fact("crl", "stale", "0");
+    let next_update = state::NEXT_UPDATES.at(format!("{set_id:06}"));
+    match ends {
+        Some(end) => stage.set(&next_update, &end)?,
+        None => stage.clear(&next_update)?,
+    }
+    stage.set(&state::CHANGES.at(format!("{date}#{set_id:06}")), &Json(written.changes))?;
+    match taken.earlier {
+        Some(earlier) => stage.set(&state::IN_FORCE_BEFORE, &earlier)?,
+        None => stage.clear(&state::IN_FORCE_BEFORE)?,
+    }
+    stage.set(&state::IN_FORCE, &stage.date.clone())?;
+    stage.set(&state::STALE, &false)?;
     Ok(())
 }

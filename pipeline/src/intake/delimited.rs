@@ -96,7 +96,7 @@ pub fn admit(stage: &mut Stage<'_>, inspected: Vec<Checked>) -> Result<Vec<Check
             refuse(stage, &file)?;
         }
     }
-    stage.facts.extend(sequences.into_facts());
+    sequences.commit(stage)?;
     Ok(good)
 }
 

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::base::error::Result;
 use crate::ledger::Ledger;
+use crate::ledger::facts::{Facts, RELEASED};
+use crate::store::Stage;
+
+/// Last number used, by `<kind>/<origin>`.
+const LAST: Facts<i64> = Facts::new("receipt_no");
 
 /// What a file's number says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +40,7 @@ impl<'l> Sequences<'l> {
         if let Some(last) = self.last.get(key) {
             return Ok(*last);
         }
-        let last = self.ledger.fact("receipt_no", key)?.and_then(|n| n.parse().ok());
+        let last = self.ledger.fact(&LAST.at(key))?;
         self.last.insert(key.to_owned(), last);
         Ok(last)
     }
@@ -51,7 +56,7 @@ impl<'l> Sequences<'l> {
             return Ok(Verdict::Next);
         }
         // A released file takes with it what waits before it: a later file never overtakes an earlier one.
-        let released = self.ledger.facts("released")?;
+        let released = self.ledger.facts(&RELEASED)?;
         let goes =
             released.iter().filter_map(|(key, _)| key.strip_prefix(origin)?.strip_prefix('/')?.parse::<i64>().ok());
         Ok(if goes.max() >= Some(receipt_no) { Verdict::Next } else { Verdict::Gap })
@@ -72,8 +77,8 @@ impl<'l> Sequences<'l> {
         self.changed.insert(key, receipt_no);
     }
 
-    /// Facts to commit with the run.
-    pub fn into_facts(self) -> Vec<(String, String, String)> {
-        self.changed.into_iter().map(|(key, n)| ("receipt_no".to_owned(), key, n.to_string())).collect()
+    /// The numbers used hold once the run is published.
+    pub fn commit(self, stage: &mut Stage<'_>) -> Result<()> {
+        self.changed.into_iter().try_for_each(|(key, n)| stage.set(&LAST.at(key), &n))
     }
 }

@@ -5,6 +5,7 @@
 //! `ledger.url`; one SQL text for both.
 
 pub mod event;
+pub mod facts;
 mod open;
 pub mod place;
 mod project;

@@ -5,6 +5,7 @@
 use sqlx::AnyConnection;
 
 use super::event::{Committed, Event, GenerationRow, RunRow};
+use super::facts::{CHAIN_MARK, CURRENT_KEY, ENCRYPTED, Fact, KEY_MARKS, LAKE_ID, Value};
 use super::rows::{self, FolderRow, Run};
 use super::words::RunState;
 use crate::base::error::{Error, Result};
@@ -13,13 +14,13 @@ use crate::base::error::{Error, Result};
 pub async fn project(connection: &mut AnyConnection, seq: i64, event: &Event) -> Result<()> {
     match event {
         Event::LakeCreated { encrypted, id, key } => {
-            set_fact(connection, "lake", "encrypted", if *encrypted { "1" } else { "0" }).await?;
+            set_fact(connection, &ENCRYPTED, encrypted).await?;
             if let Some(id) = id {
-                set_fact(connection, "lake", "id", id).await?;
+                set_fact(connection, &LAKE_ID, id).await?;
             }
             if let Some(key) = key {
                 set_key(connection, &key.id, Some(&key.mark)).await?;
-                set_fact(connection, "key_mark", "chain", &key.chain).await?;
+                set_fact(connection, &CHAIN_MARK, &key.chain).await?;
             }
         }
         Event::RunStarted { run, at } => {
@@ -76,15 +77,16 @@ pub async fn project(connection: &mut AnyConnection, seq: i64, event: &Event) ->
         }
         // These stand in the chain alone.
         Event::RunRepeated { .. } | Event::Accessed { .. } => {}
-        Event::Fact { name, key, value, .. } => set_fact(connection, name, key, value).await?,
+        Event::Fact { name, key, value, .. } => put_fact(connection, name, key, value).await?,
     }
     Ok(())
 }
 
 /// The master key that wraps from here on. Ids that were current before stay as `key/<id>`: they are retired.
 async fn set_key(connection: &mut AnyConnection, id: &str, mark: Option<&str>) -> Result<()> {
-    set_fact(connection, "keys", "current", id).await?;
-    set_fact(connection, "key_mark", id, mark.unwrap_or_default()).await
+    set_fact(connection, &CURRENT_KEY, &id.to_owned()).await?;
+    let mark = mark.map(str::to_owned).unwrap_or_default();
+    set_fact(connection, &KEY_MARKS.at(id), &mark).await
 }
 
 /// What a run committed; `None` of one that only starts and ends (a night).
@@ -117,7 +119,12 @@ async fn end(
     Ok(())
 }
 
-async fn set_fact(connection: &mut AnyConnection, name: &str, key: &str, value: &str) -> Result<()> {
+async fn set_fact<T: Value>(connection: &mut AnyConnection, fact: &Fact<T>, value: &T) -> Result<()> {
+    let (name, key, value) = fact.row(Some(value))?;
+    put_fact(connection, &name, &key, &value).await
+}
+
+async fn put_fact(connection: &mut AnyConnection, name: &str, key: &str, value: &str) -> Result<()> {
     sqlx::query(
         "INSERT INTO fact (name, key, value) VALUES ($1, $2, $3) \
          ON CONFLICT (name, key) DO UPDATE SET value = excluded.value",
@@ -164,7 +171,7 @@ async fn publish(connection: &mut AnyConnection, c: &Committed) -> Result<()> {
             .await?;
     }
     for (name, key, value) in &c.facts {
-        set_fact(connection, name, key, value).await?;
+        put_fact(connection, name, key, value).await?;
     }
     Ok(())
 }

@@ -171,16 +171,6 @@ impl Ledger {
         Ok(rows.first().map_or(0, |row| row.0))
     }
 
-    pub fn fact(&self, name: &str, key: &str) -> Result<Option<String>> {
-        let rows: Vec<(String,)> = self.rows("SELECT value FROM fact WHERE name = $1 AND key = $2", &[name, key])?;
-        Ok(rows.into_iter().next().map(|row| row.0))
-    }
-
-    /// All facts of a name: (key, value) in key order.
-    pub fn facts(&self, name: &str) -> Result<Vec<(String, String)>> {
-        self.rows("SELECT key, value FROM fact WHERE name = $1 ORDER BY key", &[name])
-    }
-
     /// Runs that are committed but not published, in the order of their commits, with what they committed and the hash of
     /// that event; only what is chained and signed as it was written.
     pub fn unpublished(&self) -> Result<Vec<(Committed, String)>> {

@@ -144,7 +144,7 @@ projection! {
 }
 
 projection! {
-    /// Small state that later runs read; the only row that a later event writes over (`project::set_fact`).
+    /// Small state that later runs read; the only row that a later event writes over (`project::put_fact`).
     #[derive(Debug, Clone)]
     FactRow of "fact", key of 2, [] .. [] {
         name: String,

@@ -14,12 +14,12 @@ use shikaku_schemas::tables;
 use crate::base::calendar::{self, Holidays};
 use crate::base::config::LossDay;
 use crate::base::error::{Error, Result};
-use crate::base::time::Day;
+use crate::base::time::{BusinessDate, Day};
 use crate::intake::answers::{self, RecordKeys, ResultFile};
 use crate::intake::delimited::Checked;
 use crate::lake::columns::{Columns, batch_of};
 use crate::lake::tables as rows;
-use crate::ledger::Event;
+use crate::ledger::facts::{Fact, RELEASED};
 use crate::read::guard;
 use crate::read::master::{self, Kind};
 use crate::read::records::RawRecord;
@@ -30,30 +30,28 @@ use crate::store::input::Input;
 use crate::store::{Stage, Store};
 use crate::text::cp932::Encoding;
 
-/// Fact of the masters: the night in which the newest definitions were refused, blank when they were taken.
-const DEFINITIONS_REFUSED: &str = "definitions_refused";
-
-/// Fact of the masters: the file of the definitions in force.
-const DEFINITIONS: &str = "definitions";
+/// The night in which the newest definitions were refused; none when they were taken.
+const DEFINITIONS_REFUSED: Fact<BusinessDate> = Fact::new("masters", "definitions_refused");
+/// Digest of the definitions in force.
+const DEFINITIONS: Fact<String> = Fact::new("masters", "definitions");
 
 /// The definitions in force sent again take the place of those that were refused after them.
 pub fn restore_definitions(store: &Store, known: &[Input]) -> Result<()> {
-    let refused = store.ledger.fact("masters", DEFINITIONS_REFUSED)?.is_some_and(|since| !since.is_empty());
-    let Some(in_force) = store.ledger.fact("masters", DEFINITIONS)?.filter(|_| refused) else { return Ok(()) };
+    let refused = store.ledger.fact(&DEFINITIONS_REFUSED)?.is_some();
+    let Some(in_force) = store.ledger.fact(&DEFINITIONS)?.filter(|_| refused) else { return Ok(()) };
     if !known.iter().any(|input| input.sha256 == in_force) {
         return Ok(());
     }
-    let (name, key) = ("masters".to_owned(), DEFINITIONS_REFUSED.to_owned());
-    store.note(Event::Fact { name, key, value: String::new(), at: store.now() })
+    store.set(&DEFINITIONS_REFUSED, None)
 }
 
 /// While the newest `insurer_definitions.toml` stands refused, nobody knows in which encoding and by which codes an insurer
 /// sends: its files wait, unless the operator lets them go.
 pub fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<Vec<Checked>> {
-    if stage.store.ledger.fact("masters", DEFINITIONS_REFUSED)?.unwrap_or_default().is_empty() {
+    if stage.store.ledger.fact(&DEFINITIONS_REFUSED)?.is_none() {
         return Ok(inspected);
     }
-    let released: BTreeSet<String> = stage.store.ledger.facts("released")?.into_iter().map(|(key, _)| key).collect();
+    let released: BTreeSet<String> = stage.store.ledger.facts(&RELEASED)?.into_iter().map(|(key, _)| key).collect();
     for file in inspected.iter_mut().filter(|file| file.code.is_none()) {
         let key = file.header.as_ref().map(|h| format!("{}/{}", h.origin, h.receipt_no));
         if key.is_none_or(|key| !released.contains(&key)) {
@@ -103,9 +101,9 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
             code = Some(Code::MasterRows);
         }
         if is_definitions {
-            definitions_seen = Some(code.map_or_else(String::new, |_| stage.date.to_string()));
+            definitions_seen = Some(code.is_some());
             if code.is_none() {
-                stage.fact("masters", DEFINITIONS, input.sha256.clone());
+                stage.set(&DEFINITIONS, &input.sha256)?;
             }
         }
         let finding = code.map(|code| Finding::of(code).because(&outcome.detail));
@@ -125,7 +123,10 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         stage.close_input(input, Closed { code, read, rejected, landing, ..Closed::of("MASTER", state) });
     }
     if let Some(refused) = definitions_seen {
-        stage.fact("masters", DEFINITIONS_REFUSED, refused);
+        match refused {
+            true => stage.set(&DEFINITIONS_REFUSED, &stage.date.clone())?,
+            false => stage.clear(&DEFINITIONS_REFUSED)?,
+        }
     }
     for (name, rows) in tables_written {
         stage.write_batch(tables::of(name), "", &rows)?;

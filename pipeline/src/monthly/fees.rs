@@ -63,7 +63,7 @@ pub fn close(stage: &mut Stage<'_>, month: Month) -> Result<(i64, i64)> {
             stage.outbox(&format!("fees/{month}/cp932/{title}{suffix}.csv"), &cp932)?;
         }
         versions::write(stage, &reader, table, month, version, &batch, &format!("fees/{month}"))?;
-        stage.fact("closed", &format!("fees/{month}"), version.to_string());
+        stage.set(&versions::CLOSED.at(format!("fees/{month}")), &i64::from(version))?;
     }
     Ok(totals)
 }

@@ -58,7 +58,7 @@ pub fn build(stage: &mut Stage<'_>, month: Month) -> Result<i64> {
             stage.outbox(&format!("stats/{month}/cp932/{title}{suffix}.csv"), &Encoding::Cp932.encode_lossy(&text))?;
         }
         versions::write(stage, &reader, table, month, version, &rows, &format!("stats/{month}"))?;
-        stage.fact("closed", &format!("stats/{month}"), version.to_string());
+        stage.set(&versions::CLOSED.at(format!("stats/{month}")), &i64::from(version))?;
     }
     Ok(total)
 }

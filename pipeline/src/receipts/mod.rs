@@ -15,6 +15,7 @@ use crate::intake::answers::{self, RecordKeys, ResultFile};
 use crate::intake::{Days, Intake, nothing_more};
 use crate::lake::columns::Columns;
 use crate::lake::tables::receipt::Row;
+use crate::ledger::facts::{Facts, Json};
 use crate::read::guard;
 use crate::read::uke::{self, Broken, Receipt, UkeReader};
 use crate::rules::Finding;
@@ -36,6 +37,8 @@ pub const INTAKE: Intake = Intake {
     sent_again: nothing_more,
 };
 
+/// What is known of each received file, by its digest.
+const FILES: Facts<Json<ReceivedFile>> = Facts::new("receipt_file");
 /// Largest file (rules.md).
 const MAX_BYTES: i64 = 4_000_000_000;
 
@@ -133,7 +136,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let (state, landing) = stage.put_away(input, code.map(|b| b.code))?;
         if let (Some(mut accepted), Some(landing)) = (accepted, &landing) {
             accepted.file.landing.clone_from(landing);
-            stage.fact("receipt_file", &input.sha256, serde_json::to_string(&accepted.file)?);
+            stage.set(&FILES.at(input.sha256.as_str()), &Json(accepted.file.clone()))?;
             let table = || Columns::new(tables::of("receipt"));
             let month = by_month.entry(accepted.file.month).or_insert_with(table);
             accepted.rows.iter().try_for_each(|row| month.push(row))?;
@@ -150,11 +153,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
 
 /// All received files by digest.
 pub fn received(store: &crate::store::Store) -> Result<Vec<(String, ReceivedFile)>> {
-    let mut files = Vec::new();
-    for (sha256, value) in store.ledger.facts("receipt_file")? {
-        files.push((sha256, serde_json::from_str(&value)?));
-    }
-    Ok(files)
+    Ok(store.ledger.facts(&FILES)?.into_iter().map(|(sha256, file)| (sha256, file.0)).collect())
 }
 
 fn count(n: usize) -> i64 {

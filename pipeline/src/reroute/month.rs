@@ -182,7 +182,7 @@ pub fn run(stage: &mut Stage<'_>, month: Month, cutoff: NaiveDateTime) -> Result
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
     stage.outbox(&format!("reroute/{month}/manifest{suffix}.json"), text.as_bytes())?;
     versions::write(stage, &reader, table, month, version, &rows, &format!("reroute/{month}"))?;
-    stage.fact("cutoff", &format!("reroute/{month}/{version}"), cutoff.to_string());
+    stage.set(&versions::CUTOFFS.at(format!("reroute/{month}/{version}")), &cutoff.to_string())?;
     Ok(outcomes)
 }
 

@@ -22,6 +22,7 @@ use crate::lake::typed::Record;
 use crate::lake::write::{Finished, TableWriter};
 use crate::lake::{order, tables as rows};
 use crate::ledger::event::{Committed, GenerationRow};
+use crate::ledger::facts::{BUSINESS_DATE, Fact, HISTORY_DATE, Value};
 use crate::ledger::place;
 use crate::ledger::{Event, InputRow, InputState, Move, OutputRow, RejectionRow, RunOutcome, RunRow};
 use crate::store::input::{Input, quarantine_place};
@@ -348,8 +349,16 @@ impl<'s> Stage<'s> {
         });
     }
 
-    pub fn fact(&mut self, name: &str, key: &str, value: impl Into<String>) {
-        self.facts.push((name.to_owned(), key.to_owned(), value.into()));
+    /// A fact that holds once the run is published.
+    pub fn set<T: Value>(&mut self, fact: &Fact<T>, value: &T) -> Result<()> {
+        self.facts.push(fact.row(Some(value))?);
+        Ok(())
+    }
+
+    /// A fact that has no value any more.
+    pub fn clear<T: Value>(&mut self, fact: &Fact<T>) -> Result<()> {
+        self.facts.push(fact.row(None)?);
+        Ok(())
     }
 
     /// Commits and publishes. After this call the run is done; a kill anywhere in it leaves the old or the new state.
@@ -359,11 +368,11 @@ impl<'s> Stage<'s> {
             self.ledger_tables(&report)?;
         }
         // A run that only works on what is there (`compact`) is of an earlier date.
-        if self.store.ledger.fact("state", "business_date")?.is_none_or(|newest| newest <= self.date.to_string()) {
-            self.fact("state", "business_date", self.date.to_string());
+        if self.store.ledger.fact(&BUSINESS_DATE)?.is_none_or(|newest| newest <= self.date) {
+            self.set(&BUSINESS_DATE, &self.date.clone())?;
         }
         if self.generations.iter().any(|g| tables::of(&g.table).layering == Layering::History) {
-            self.fact("state", "history_date", self.date.to_string());
+            self.set(&HISTORY_DATE, &self.date.clone())?;
         }
         sync_files(&self.unflushed)?;
         sync_tree(&self.dir)?;

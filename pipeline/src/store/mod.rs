@@ -31,6 +31,7 @@ use crate::base::time::BusinessDate;
 use crate::lake::Snapshot;
 use crate::lake::checked::Checks;
 use crate::lake::read::Reader;
+use crate::ledger::facts::{Fact, HISTORY_DATE, Value};
 use crate::ledger::place;
 use crate::ledger::{Event, Ledger};
 use crate::seal::Sealing;
@@ -90,10 +91,15 @@ impl Store {
         self.append(&[event]).map(drop)
     }
 
+    /// Notes a fact outside of any run.
+    pub fn set<T: Value>(&self, fact: &Fact<T>, value: Option<&T>) -> Result<()> {
+        self.note(fact.event(value, self.now())?)
+    }
+
     /// Refuses a business date before the newest one of the history tables: recorded time never goes back.
     pub fn check_business_date(&self, date: BusinessDate) -> Result<()> {
-        match self.ledger.fact("state", "history_date")? {
-            Some(last) if last > date.to_string() => Err(Error::usage(format!(
+        match self.ledger.fact(&HISTORY_DATE)? {
+            Some(last) if last > date => Err(Error::usage(format!(
                 "business date {date} is before {last}, the newest one in the history; recorded time cannot go back"
             ))),
             _ => Ok(()),
@@ -110,7 +116,7 @@ impl Store {
             parts.extend(snapshot.current(tables::of(table)).iter().map(|g| g.content_digest.clone()));
         }
         for fact in ["released", "crl_override", "masters"] {
-            parts.extend(self.ledger.facts(fact)?.into_iter().flat_map(|(key, value)| [key, value]));
+            parts.extend(self.ledger.fact_texts(fact)?.into_iter().flat_map(|(key, value)| [key, value]));
         }
         for file in &self.config.crl.ca_files {
             parts.push(match std::fs::read(file) {

@@ -11,6 +11,7 @@ use crate::base::digest;
 use crate::base::error::{At, Error, Result};
 use crate::lake::checked::Checks;
 use crate::ledger::event::KeyMark;
+use crate::ledger::facts;
 use crate::ledger::{Access, Event, Ledger};
 use crate::seal::keys::Keys;
 
@@ -45,7 +46,7 @@ impl Store {
         let keys = config.key_file.as_deref().map(Keys::load).transpose()?.map(Arc::new);
         private_dir(&config.lake)?;
         let mut ledger = open_ledger(&config, Access::Create)?;
-        let id = match (ledger.fact("lake", "id")?, std::fs::read_to_string(config.lake.join(ID))) {
+        let id = match (ledger.fact(&facts::LAKE_ID)?, std::fs::read_to_string(config.lake.join(ID))) {
             // An `init` that was cut off goes on.
             (Some(made), Ok(own)) if own.trim() == made => made,
             (None, _) if ledger.head()?.0 == 0 => {
@@ -177,7 +178,7 @@ fn open_ledger(config: &Config, access: Access) -> Result<Ledger> {
 
 /// Lake and ledger must be made for each other.
 fn check_identity(lake: &Path, ledger: &Ledger) -> Result<()> {
-    let Some(id) = ledger.fact("lake", "id")? else { return Ok(()) };
+    let Some(id) = ledger.fact(&facts::LAKE_ID)? else { return Ok(()) };
     let path = lake.join(ID);
     match std::fs::read_to_string(&path) {
         Ok(own) if own.trim() == id => Ok(()),
@@ -192,7 +193,7 @@ fn check_identity(lake: &Path, ledger: &Ledger) -> Result<()> {
 /// The keys of the key file, wrapping with the one that the ledger calls current. A key file that lacks it, an older copy or
 /// another lake's, would seal what the right one cannot open: exit 2 before anything is read or written.
 fn bound_keys(config: &Config, ledger: &Ledger, keys: Option<Keys>) -> Result<Option<Keys>> {
-    let sealed = ledger.fact("lake", "encrypted")?.as_deref() == Some("1");
+    let sealed = ledger.fact(&facts::ENCRYPTED)?.unwrap_or_default();
     let file = config.key_file.as_deref().unwrap_or(Path::new("")).display();
     let Some(keys) = keys else {
         return match sealed {
@@ -203,15 +204,15 @@ fn bound_keys(config: &Config, ledger: &Ledger, keys: Option<Keys>) -> Result<Op
     if !sealed {
         return Err(Error::usage(format!("this lake was made without keys, but the configuration names {file}")));
     }
-    if ledger.fact("key_mark", "chain")?.is_some_and(|mark| mark != keys.chain_mark()) {
+    if ledger.fact(&facts::CHAIN_MARK)?.is_some_and(|mark| mark != keys.chain_mark()) {
         return Err(Error::usage(format!("{file} is the key file of another lake: its chain key is another")));
     }
-    let Some(current) = ledger.fact("keys", "current")? else { return Ok(Some(keys)) };
+    let Some(current) = ledger.fact(&facts::CURRENT_KEY)? else { return Ok(Some(keys)) };
     let Some(mark) = keys.mark(&current) else {
         let text = format!("{file} lacks master key {current}, the current one of this lake; it may be an older copy");
         return Err(Error::usage(text));
     };
-    let known = ledger.fact("key_mark", &current)?.unwrap_or_default();
+    let known = ledger.fact(&facts::KEY_MARKS.at(current.as_str()))?.unwrap_or_default();
     if !known.is_empty() && known != mark {
         return Err(Error::usage(format!("{file}: its master key {current} is not that of this lake")));
     }

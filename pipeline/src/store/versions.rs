@@ -7,13 +7,21 @@ use arrow::compute::concat_batches;
 use shikaku_schemas::tables::Table;
 
 use crate::base::error::{Error, Result};
-use crate::base::time::Month;
+use crate::base::time::{BusinessDate, Month};
 use crate::lake::content::ContentDigest;
 use crate::lake::order::Keys;
 use crate::lake::read::Reader;
 use crate::lake::schema::arrow_schema;
 use crate::lake::show;
+use crate::ledger::facts::Facts;
 use crate::store::Stage;
+
+/// Newest version of a closed month, by `<what>/<month>`.
+pub const CLOSED: Facts<i64> = Facts::new("closed");
+/// Months with rows that came after they were closed, by `<what>/<month>`: the night of the newest.
+pub const LATE: Facts<BusinessDate> = Facts::new("late");
+/// Moment up to which a version knew, by `<what>/<month>/<version>`.
+pub const CUTOFFS: Facts<String> = Facts::new("cutoff");
 
 pub enum Versioned {
     /// The newest version says the same.

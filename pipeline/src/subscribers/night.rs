@@ -21,6 +21,7 @@ use crate::intake::delimited::{self, Checked};
 use crate::lake::history::{NightWrite, Span, night_writes};
 use crate::lake::layer;
 use crate::lake::write::TableWriter;
+use crate::ledger::facts::Facts;
 use crate::masters::Masters;
 use crate::masters::intake::hold_undefined;
 use crate::read::envelope::DataLines;
@@ -28,6 +29,8 @@ use crate::store::Stage;
 use crate::store::input::Input;
 use crate::store::staged::{Landed, Lander};
 
+/// Stretches of a landed file that were blanked, by its digest.
+const BLANKED: Facts<i64> = Facts::new("blanked");
 /// Bytes of input worked on at once, in whole insurers; bounds memory, not results.
 const BYTES_AT_ONCE: i64 = 64 << 20;
 
@@ -106,7 +109,10 @@ fn answer(stage: &mut Stage<'_>, night: Night) -> Result<()> {
         let checked = file.checked;
         if !file.blank.is_empty() {
             // The landing is not what was received, and the ledger says so.
-            stage.fact("blanked", &checked.input.sha256, file.blank.len().to_string());
+            stage.set(
+                &BLANKED.at(checked.input.sha256.as_str()),
+                &i64::try_from(file.blank.len()).unwrap_or(i64::MAX),
+            )?;
         }
         if let Some(report) = file.gaiji.csv(checked.answer)? {
             stage.outbox(&answers::gaiji_path(checked.origin(), &checked.input), &report)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::base::error::Result;
 use crate::base::time::BusinessDate;
+use crate::crl::state::NEXT_UPDATES;
 use crate::lake::history::known_before;
 use crate::lake::lookup;
 use crate::lake::read::Reader;
@@ -103,11 +104,8 @@ pub fn state(reader: &Reader, ledger: &Ledger, cas: &[Ca], serial: &str, at: Nai
     let link = linked.as_ref().map(link_fact);
     let issuer = linked.as_ref().map(|row| &*row.issuer_key_id).filter(|issuer| *issuer != UNKNOWN_ISSUER);
     let sets = ledger.sets_of("revocation")?;
-    let ends: BTreeMap<i64, NaiveDateTime> = ledger
-        .facts("crl_next_update")?
-        .into_iter()
-        .filter_map(|(set, end)| Some((set.parse().ok()?, end.parse().ok()?)))
-        .collect();
+    let ends: BTreeMap<i64, NaiveDateTime> =
+        ledger.facts(&NEXT_UPDATES)?.into_iter().filter_map(|(set, end)| Some((set.parse().ok()?, end))).collect();
     let known = |set: &&PublishedSet| BusinessDate(set.2).recorded_at() < at;
     let crl = sets.iter().rev().find(known).map(|(set_id, run_id, business_date)| {
         // The night whose evening lies last before the moment should have brought a set.
