@@ -87,7 +87,7 @@ pub fn find(name: &str) -> Result<&'static Job> {
 
 /// The job table of the documents.
 pub fn table() -> String {
-    let mut text = "<!-- Made by `cargo xtask generate` from jobs/mod.rs; do not edit. -->\n# Jobs\n\n\
+    let mut text = "<!-- Made by `cargo xtask generate` from jobs/registry.rs; do not edit. -->\n# Jobs\n\n\
         In the order of a night. A job that failed does not stop those that do not need it.\n\n\
         | job | inbox | reads | writes | needs |\n|---|---|---|---|---|\n"
         .to_owned();

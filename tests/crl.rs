@@ -77,10 +77,13 @@ fn a_cut_file_an_older_number_a_missing_point_and_a_wrong_moment_are_refused_wit
     let before = lake.rows("revocation");
     let done = ingest(&lake, &first(), "2026-11-01").exits(3);
     assert!(done.stdout.contains("400104"), "expired by then: {}", done.stdout);
-    // Its moment moved back, the number still goes backwards.
-    let lake2 = Lake::with_masters();
-    lake2.set("now_time = \"07:00\"", "now_time = \"06:30\"");
-    ingest(&lake2, &second(), "2026-10-31").exits(0);
+    // In its own night it is current, and its number still goes backwards.
+    let later = Lake::with_masters();
+    ingest(&later, &second(), "2026-10-30").exits(0);
+    let before_it = later.rows("revocation");
+    let done = ingest(&later, &first(), "2026-10-30").exits(3);
+    assert!(done.stdout.contains("400105") && !done.stdout.contains("400104"), "{}", done.stdout);
+    assert_eq!(later.rows("revocation"), before_it);
     let cut = changed(&lake, &second(), "dp0001.crl", |b| b[..b.len() - 9].to_vec());
     assert!(ingest(&lake, &cut, "2026-10-31").exits(3).stdout.contains("400101"));
     let third = set("2026-11-12", "20261113");

@@ -45,8 +45,8 @@ mod intakefaults;
 mod integrity;
 mod keys;
 mod operations;
+mod planted;
 mod postgres;
-mod simulation;
 mod views;
 
 // Against slow, obvious models.
@@ -55,3 +55,4 @@ mod decision;
 mod linkage;
 mod linknights;
 mod model;
+mod monthly;

@@ -6,13 +6,13 @@ use std::sync::{Mutex, OnceLock};
 use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
+use shikaku_pipeline::crl::judge;
+use shikaku_schemas::code::Code;
 
 use crate::crl_oracle::{Band, Book, Entry, Fault, List, serial_text};
 use crate::model::Dice;
 
 pub const BAND: Band = Band { entries: 3, shrink: 20, growth: 50 };
-/// "… unless the operator says so" (domain.md §4). ASSUMED of all but what cannot be read, trusted or told apart.
-pub const OVERRIDABLE: [&str; 5] = ["400104", "400105", "400106", "400110", "400113"];
 
 // ---- Bytes -----------------------------------------------------------------------------------------------------------
 
@@ -356,7 +356,7 @@ pub fn random_plan(dice: &mut Dice) -> Plan {
             let codes = refusal.codes();
             let certain = refusal.files.values().all(|codes| codes.len() == 1) && !refusal.unreadable;
             let accept = certain && dice.percent(60);
-            if codes.is_empty() || (accept && codes.iter().all(|c| OVERRIDABLE.contains(c))) {
+            if codes.is_empty() || (accept && codes.iter().all(|c| overridable(c))) {
                 book.take(date, &lists);
             }
             given.push(lists.clone());
@@ -370,4 +370,9 @@ pub fn random_plan(dice: &mut Dice) -> Plan {
         set.armour = (0..set.lists.len()).filter(|n| fit(&set.lists[*n])).collect();
     }
     plan
+}
+
+/// Whether an operator may let a code pass.
+pub fn overridable(code: &str) -> bool {
+    Code::parse(code).is_some_and(judge::is_overridable)
 }

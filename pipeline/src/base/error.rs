@@ -28,16 +28,19 @@ pub enum Error {
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
-    #[error("statistics: {0}")]
-    Polars(#[from] polars::error::PolarsError),
+    #[error("csv: {0}")]
+    Csv(#[from] csv::Error),
     #[error("json: {0}")]
     Json(#[from] serde_json::Error),
     /// Encryption or decryption failed; the file or key is named, never its content.
     #[error("encryption: {0}")]
     Crypto(String),
-    /// Anything else that ends the run.
+    /// Anything else that ends the run and that an operator can mend: the text says how.
     #[error("{0}")]
     Failed(String),
+    /// What cannot be unless this program is wrong.
+    #[error("{0}; this is a fault of the program: report it with the log of the run")]
+    Internal(String),
 }
 
 impl Error {
@@ -47,6 +50,10 @@ impl Error {
 
     pub fn failed(text: impl Into<String>) -> Self {
         Self::Failed(text.into())
+    }
+
+    pub fn internal(text: impl Into<String>) -> Self {
+        Self::Internal(text.into())
     }
 
     pub fn integrity(text: impl Into<String>) -> Self {
@@ -59,7 +66,16 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Locked(_) => 4,
             Self::Integrity(_) => 5,
-            _ => 1,
+            Self::Io { .. }
+            | Self::Ledger(_)
+            | Self::Changed(_)
+            | Self::Parquet { .. }
+            | Self::Arrow(_)
+            | Self::Csv(_)
+            | Self::Json(_)
+            | Self::Crypto(_)
+            | Self::Failed(_)
+            | Self::Internal(_) => 1,
         }
     }
 }

@@ -91,7 +91,7 @@ pub fn merge<'s, 'n>(
     };
     let (mut issuer, mut serial, mut held) = (usize::MAX, String::new(), None);
     while let Some(record) = sorted.next_record()? {
-        let entry = unpack(record).ok_or_else(|| Error::failed("a sorted entry cannot be read"))?;
+        let entry = unpack(record).ok_or_else(|| Error::internal("a sorted entry cannot be read"))?;
         if let Some(own) = held.as_mut().filter(|_| issuer == entry.issuer && serial == entry.serial) {
             *duplicates.entry(names.settle(own, entry.says)).or_default() += 1;
             continue;
@@ -274,7 +274,7 @@ impl<'s, 'n> History<'s, 'n> {
                 let mut chunk = Vec::new();
                 while chunk.len() < CHUNK {
                     let Some(record) = sorted.next_record()? else { break };
-                    chunk.push(change(record).ok_or_else(|| Error::failed("a change cannot be read"))?);
+                    chunk.push(change(record).ok_or_else(|| Error::internal("a change cannot be read"))?);
                 }
                 if chunk.is_empty() {
                     break;

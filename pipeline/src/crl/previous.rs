@@ -80,7 +80,7 @@ impl Previous {
             if self.ended {
                 break;
             }
-            let batch = self.batches.recv().map_err(|_| Error::failed("the reader of the set before stopped"))?;
+            let batch = self.batches.recv().map_err(|_| Error::internal("the reader of the set before stopped"))?;
             match batch? {
                 Some(batch) => self.block = Some(Block::of(&batch)?),
                 None => self.ended = true,

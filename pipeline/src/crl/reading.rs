@@ -68,7 +68,7 @@ impl SetReader<'_, '_> {
         let done: Vec<Result<Share>> = std::thread::scope(|scope| -> Result<_> {
             let started: Vec<_> = (0..threads).map(|_| spawn_scoped(scope, work)).collect::<Result<_>>()?;
             let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
-            Ok(joined.map(|one| one.unwrap_or_else(|_| Err(Error::failed("a reader of the set stopped")))).collect())
+            Ok(joined.map(|one| one.unwrap_or_else(|_| Err(Error::internal("a reader of the set stopped")))).collect())
         })?;
         let (mut all, mut places) = (BTreeMap::new(), Vec::new());
         for one in done {
@@ -107,7 +107,7 @@ impl SetReader<'_, '_> {
             let own: Vec<Ca> = self.cas.iter().filter(|ca| ca.key_id == header.issuer_key_id).cloned().collect();
             let (header, kept) = self.entries(point, input, &own, rows)?;
             // A list without its entries must never come into force.
-            if kept { Ok(header) } else { Err(Stop::Own(Error::failed("the entries of a CRL were not kept"))) }
+            if kept { Ok(header) } else { Err(Stop::Own(Error::internal("the entries of a CRL were not kept"))) }
         });
         match read {
             Ok(header) => Ok(Ok(header)),
@@ -146,7 +146,7 @@ impl SetReader<'_, '_> {
     }
 
     fn hand_over(&self, batch: &mut Batch) -> Result<()> {
-        let mut sorter = self.sorter.lock().map_err(|_| Error::failed("a reader of the set stopped"))?;
+        let mut sorter = self.sorter.lock().map_err(|_| Error::internal("a reader of the set stopped"))?;
         sorter.absorb(batch)
     }
 }

@@ -78,7 +78,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<bool> {
     let sorter = Mutex::new(stage.sorter(SORT_BUDGET));
     let reader = SetReader { store, cas: &cas, issuers: &issuers, sorter: &sorter, failed: AtomicBool::new(false) };
     let mut read = reader.read_all(inputs, stage.lander())?;
-    let sorter = sorter.into_inner().map_err(|_| Error::failed("a reader of the set stopped"))?;
+    let sorter = sorter.into_inner().map_err(|_| Error::internal("a reader of the set stopped"))?;
 
     let points = points_in_force(store)?;
     let measure = Measure {

@@ -179,7 +179,7 @@ impl Columns {
             row.put(&mut sink);
         }
         if !sink.fits || sink.rest.next().is_some() {
-            return Err(Error::failed(format!("a row of {} does not fit table {}", R::TABLE, self.table.name)));
+            return Err(Error::internal(format!("a row of {} does not fit table {}", R::TABLE, self.table.name)));
         }
         self.rows += 1;
         Ok(())

@@ -70,7 +70,7 @@ impl Parts {
                 Ok(())
             }
             Work::Rows(batch) => {
-                let Some((writer, path, rows)) = &mut self.open else { return Err(Error::failed("no part is open")) };
+                let Some((writer, path, rows)) = &mut self.open else { return Err(Error::internal("no part is open")) };
                 *rows += i64::try_from(batch.num_rows()).map_err(|_| Error::failed("a part has too many rows"))?;
                 writer.write(&batch).at(&**path)
             }
@@ -112,7 +112,7 @@ impl Background {
 
     fn join(self) -> Result<Parts> {
         drop(self.sender);
-        self.thread.join().unwrap_or_else(|_| Err(Error::failed("the encoder of a table stopped")))
+        self.thread.join().unwrap_or_else(|_| Err(Error::internal("the encoder of a table stopped")))
     }
 }
 
@@ -205,7 +205,7 @@ impl<'a> TableWriter<'a> {
     }
 
     fn work(&mut self, work: Work) -> Result<()> {
-        let encoder = self.encoder.take().ok_or_else(|| Error::failed("a table that failed is written to"))?;
+        let encoder = self.encoder.take().ok_or_else(|| Error::internal("a table that failed is written to"))?;
         self.encoder = Some(encoder.work(work)?);
         Ok(())
     }
@@ -229,7 +229,7 @@ impl<'a> TableWriter<'a> {
         let mut written = match self.encoder.take() {
             Some(Encoder::Here(parts)) => parts,
             Some(Encoder::There(background)) => background.join()?,
-            None => return Err(Error::failed("a table that failed is written to")),
+            None => return Err(Error::internal("a table that failed is written to")),
         };
         written.end()?;
         let mut parts = Vec::new();

@@ -332,7 +332,7 @@ fn answer_claims(file: &Checked, dir: &Path, told: &[Told]) -> Result<Outcome> {
         Some(Told::Unfit) => Ok(None),
         Some(told) if told.verdict().is_some() => Ok(told.verdict()),
         // Guarantee 2: no record without an answer.
-        _ => Err(Error::failed("a link record was not judged")),
+        _ => Err(Error::internal("a link record was not judged")),
     })
 }
 

@@ -257,7 +257,7 @@ impl<'s, 'n> Night<'s, 'n> {
 }
 
 fn next_claim(claims: &mut Sorted) -> Result<Option<Claim>> {
-    let unreadable = || Error::failed("a sorted link cannot be read");
+    let unreadable = || Error::internal("a sorted link cannot be read");
     claims.next_record()?.map(|record| Claim::read(record).ok_or_else(unreadable)).transpose()
 }
 

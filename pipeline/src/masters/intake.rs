@@ -165,7 +165,7 @@ fn checked_rows(kind: &Kind, records: &[Vec<Vec<u8>>]) -> Result<Outcome> {
     let (table, layout) = match kind {
         Kind::Insurers => ("insurer", layout::of("INSURERS")),
         Kind::Institutions => ("institution", layout::of("INSTITUTIONS")),
-        Kind::Holidays => return Err(Error::failed("holidays have no layout")),
+        Kind::Holidays => return Err(Error::internal("holidays have no layout")),
     };
     let mut outcome = Outcome { read: count(records.len()), ..Outcome::default() };
     let mut out = Columns::new(tables::of(table));

@@ -204,9 +204,8 @@ fn csv_text(rows: &[Row<'_>], metric: &str, view: &str, month: Month, priced: bo
     if priced {
         heading.push(if view == "payment" { "金額" } else { "配賦額" });
     }
-    let failed = |e: csv::Error| Error::failed(e.to_string());
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(&heading).map_err(failed)?;
+    writer.write_record(&heading)?;
     let text = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
     let wanted = rows.iter().filter(|row| row.metric == metric && row.fee_view == view);
     for (number, row) in (1u64..).zip(wanted) {
@@ -222,8 +221,8 @@ fn csv_text(rows: &[Row<'_>], metric: &str, view: &str, month: Month, priced: bo
         if priced {
             fields.push(row.amount.map(|n| n.to_string()).unwrap_or_default());
         }
-        writer.write_record(&fields).map_err(failed)?;
+        writer.write_record(&fields)?;
     }
-    let bytes = writer.into_inner().map_err(|e| Error::failed(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| Error::failed(e.to_string()))
+    let bytes = writer.into_inner().map_err(|e| Error::internal(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
 }

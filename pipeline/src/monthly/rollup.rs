@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use polars::prelude::{HiveOptions, IntoLazy, LazyFrame, PlRefPath, ScanArgsParquet, UnionArgs, col, concat, lit};
+use polars::prelude::{
+    HiveOptions, IntoLazy, LazyFrame, PlRefPath, PolarsResult, ScanArgsParquet, UnionArgs, col, concat, lit,
+};
 use shikaku_schemas::tables::Table;
 
 use crate::base::error::{Error, Result};
@@ -21,7 +23,7 @@ pub fn sum_by(
     keys: &[&str],
 ) -> Result<Vec<Group>> {
     if table.restricted {
-        return Err(Error::failed(format!("table {} is restricted", table.name)));
+        return Err(Error::internal(format!("table {} is restricted", table.name)));
     }
     let mut files: Vec<PathBuf> = Vec::new();
     for generation in generations {
@@ -32,9 +34,13 @@ pub fn sum_by(
     if files.is_empty() {
         return Ok(Vec::new());
     }
+    sums(&files, axis, keys).map_err(|error| Error::failed(format!("table {}: {error}", table.name)))
+}
+
+fn sums(files: &[PathBuf], axis: &str, keys: &[&str]) -> PolarsResult<Vec<Group>> {
     let mut frames = Vec::new();
     for file in files {
-        let path = PlRefPath::try_from_path(&file)?;
+        let path = PlRefPath::try_from_path(file)?;
         // Folder names are ours to read, not polars': it would guess types.
         let args = ScanArgsParquet { hive_options: HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
         frames.push(LazyFrame::scan_parquet(path, args)?.collect()?.lazy());

@@ -204,7 +204,7 @@ fn conserve(manifest: &MonthManifest) -> Result<()> {
     if sum(&manifest.files_in) == accounted {
         Ok(())
     } else {
-        Err(Error::failed("receipts, records or points going out differ from those that came in"))
+        Err(Error::internal("receipts, records or points going out differ from those that came in"))
     }
 }
 
@@ -435,13 +435,12 @@ fn institution_lists(
         "点数",
     ];
     let mut by_institution: BTreeMap<String, csv::Writer<Vec<u8>>> = BTreeMap::new();
-    let failed = |e: csv::Error| Error::failed(e.to_string());
     for (file, decisions) in read.iter().zip(decisions) {
         let code = file.head.institution_code.clone();
         if !by_institution.contains_key(&code) {
             let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
             let heading: Vec<Vec<u8>> = HEADING.iter().map(|h| Encoding::Cp932.encode_lossy(h)).collect();
-            writer.write_byte_record(&csv::ByteRecord::from(heading)).map_err(failed)?;
+            writer.write_byte_record(&csv::ByteRecord::from(heading))?;
             by_institution.insert(code.clone(), writer);
         }
         let Some(writer) = by_institution.get_mut(&code) else { continue };
@@ -468,11 +467,11 @@ fn institution_lists(
                 days.join(" ").into_bytes(),
                 points.into_bytes(),
             ];
-            writer.write_byte_record(&csv::ByteRecord::from(fields)).map_err(failed)?;
+            writer.write_byte_record(&csv::ByteRecord::from(fields))?;
         }
     }
     by_institution
         .into_iter()
-        .map(|(code, writer)| Ok((code, writer.into_inner().map_err(|e| Error::failed(e.to_string()))?)))
+        .map(|(code, writer)| Ok((code, writer.into_inner().map_err(|e| Error::internal(e.to_string()))?)))
         .collect()
 }

@@ -413,7 +413,7 @@ impl<'s> Stage<'s> {
         for input in &self.inputs {
             if input.rows_read != input.rows_accepted + input.rows_rejected + input.rows_duplicate {
                 // Guarantee 2: a run that lost a row must not become true.
-                return Err(Error::failed(format!("counts of input {} do not balance", &input.sha256[..12])));
+                return Err(Error::internal(format!("counts of input {} do not balance", &input.sha256[..12])));
             }
             report.rows_read += input.rows_read;
             report.rows_accepted += input.rows_accepted;

@@ -141,7 +141,7 @@ pub(super) fn sync_files(files: &[PathBuf]) -> Result<()> {
         let threads: Vec<_> =
             shares.map(|own| threads::spawn_scoped(scope, move || flush(own))).collect::<Result<_>>()?;
         let mut ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-        ended.try_for_each(|end| end.unwrap_or_else(|_| Err(Error::failed("a file could not be flushed"))))
+        ended.try_for_each(|end| end.unwrap_or_else(|_| Err(Error::internal("a file could not be flushed"))))
     })
 }
 

@@ -103,11 +103,10 @@ fn difference(table: &Table, before: &RecordBatch, now: &RecordBatch) -> Result<
             rows.entry(key).or_default()[at] = Some(row);
         }
     }
-    let failed = |e: csv::Error| Error::failed(e.to_string());
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(b"\xef\xbb\xbf".to_vec());
     let is_key = |name: &str| table.key.iter().any(|key| key == name);
     let names = table.key.iter().filter_map(|key| table.columns.iter().find(|c| c.name() == key));
-    writer.write_record(names.map(|c| c.ja()).chain(["項目", "変更前", "変更後"])).map_err(failed)?;
+    writer.write_record(names.map(|c| c.ja()).chain(["項目", "変更前", "変更後"]))?;
     let shown = table.columns.iter().filter(|c| !is_key(c.name()) && !NEVER_SHOWN.contains(&c.name()));
     let shown: Vec<_> = shown.collect();
     let value = |batch: &RecordBatch, row: Option<usize>, name: &str| match (batch.column_by_name(name), row) {
@@ -120,9 +119,9 @@ fn difference(table: &Table, before: &RecordBatch, now: &RecordBatch) -> Result<
         for column in &shown {
             let (was, is) = (value(before, old, column.name())?, value(now, new, column.name())?);
             if was != is || old.is_some() != new.is_some() {
-                writer.write_record(key.iter().map(String::as_str).chain([column.ja(), &was, &is])).map_err(failed)?;
+                writer.write_record(key.iter().map(String::as_str).chain([column.ja(), &was, &is]))?;
             }
         }
     }
-    writer.into_inner().map_err(|e| Error::failed(e.to_string()))
+    writer.into_inner().map_err(|e| Error::internal(e.to_string()))
 }

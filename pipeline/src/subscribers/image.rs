@@ -301,7 +301,7 @@ impl Target {
     /// Writes a new row: a packed image in its frame.
     pub fn write(self, packed: &[u8], frame: Frame<'_>, writer: &mut TableWriter<'_>) -> Result<()> {
         let [of_member, of_coverage] = &*SLOTS;
-        let missing = || Error::failed("a packed record lacks a value that its table must have; report this");
+        let missing = || Error::internal("a packed record lacks a value that its table must have");
         let framed = |slots: &'static Vec<Slot>| Framed { frame, slots: slots.iter(), rest: packed };
         match self {
             Self::Member => writer.push(&member::Row::of(&mut framed(of_member)).ok_or_else(missing)?),
@@ -347,7 +347,7 @@ impl Packer {
 /// Length + 1 in two bytes (0 = null), then the bytes.
 fn text(arena: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<()> {
     let bytes = bytes.map(|b| u16::try_from(b.len() + 1).map(|n| (n, b)));
-    match bytes.transpose().map_err(|_| Error::failed("a checked field is longer than 65,534 bytes"))? {
+    match bytes.transpose().map_err(|_| Error::internal("a checked field is longer than 65,534 bytes"))? {
         None => arena.extend_from_slice(&0u16.to_le_bytes()),
         Some((length, bytes)) => {
             arena.extend_from_slice(&length.to_le_bytes());

@@ -284,7 +284,7 @@ fn emit(
         };
         last.as_ref().is_some_and(|last| rows[index].1.state.same(last) && !of_this_run(last))
     };
-    let unread = || Error::failed("a row that must be written again was not read; report this");
+    let unread = || Error::internal("a row that must be written again was not read");
     for write in night_writes(&spans, last.as_ref().map(|_| &is_last), now) {
         let row = match (write, &last) {
             (NightWrite::Again(index, to), _) => {
