@@ -90,6 +90,18 @@ fn a_night_in_the_morning_says_that_the_set_in_force_is_too_old() {
 }
 
 #[test]
+fn a_current_list_with_an_older_number_is_refused_with_its_code_and_the_one_before_stays() {
+    let (lake, [one, two, _]) = (fresh(false), nights());
+    ingest(&lake, one, &[bytes_of(&plain(1, 5, one, &[(1, 0)]))]).exits(0);
+    let before = lake.rows("revocation");
+    let done = ingest(&lake, two, &[bytes_of(&plain(1, 4, two, &[(1, 0), (2, 0)]))]).exits(3);
+    assert!(done.stdout.contains("400105") && !done.stdout.contains("400104"), "{}", done.stdout);
+    assert_eq!(lake.rows("revocation"), before);
+    ingest(&lake, two, &[bytes_of(&plain(1, 6, two, &[(1, 0), (2, 0)]))]).exits(0);
+    assert_eq!(lake.rows("revocation").len(), before.len() + 1);
+}
+
+#[test]
 fn a_list_with_more_extensions_than_any_ca_uses_is_not_read_on() {
     let (lake, [one, ..]) = (fresh(false), nights());
     ingest(&lake, one, &[odd_list(&plain(1, 1, one, &[(1, 0)]), 100, false)]).exits(3);

@@ -19,9 +19,11 @@ use shikaku_schemas::code::Code;
 use shikaku_schemas::tables;
 
 use crate::common::crl::{BAND, Plan, Set, bytes_of, certificate_of, key_id, now, overridable, pem, random_plan, utc};
+use crate::common::temp_dir;
 use crate::common::{Done, Lake};
 use crate::crl_oracle::{Book, Entry, Fault, Key, List, Listed, duplicates, oddities, rows};
-use crate::model::{Dice, Killed, NEVER, number, open, shrunk, temp_dir};
+use crate::plan::lake::{Killed, NEVER, open};
+use crate::plan::{Dice, number, shrunk};
 
 // ---- The pipeline ----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ use shikaku_pipeline::pki::pem;
 
 use crate::common::samples;
 use crate::hostile::{edited, edits, resident};
-use crate::model::Dice;
+use crate::plan::Dice;
 
 /// One element, taken apart where its content is made of elements.
 #[derive(Clone)]

@@ -17,11 +17,11 @@ use shikaku_pipeline::store::run::Call;
 use shikaku_pipeline::store::{Stage, Store};
 use shikaku_schemas::tables::{self, Layering};
 
+use crate::common::temp_dir;
 use crate::common::{Sub, envelope, member_no, plain_texts};
 use crate::links_oracle::{Book, Cover, File, KINDS, Outcome, Row as Told, TABLES, Tables};
-use crate::model::{
-    Dice, Killed, NEVER, copy_dir, insurer, number, open, run_job, run_with, shrunk, temp_dir, template,
-};
+use crate::plan::lake::{Killed, NEVER, copy_dir, insurer, open, run_job, run_with, template};
+use crate::plan::{Dice, number, shrunk};
 
 // ---- Plans ---------------------------------------------------------------------------------------------------------
 

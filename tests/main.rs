@@ -11,6 +11,7 @@ mod decision_oracle;
 #[path = "oracle/links.rs"]
 #[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod links_oracle;
+mod plan;
 #[path = "oracle/subscribers.rs"]
 #[allow(dead_code, clippy::all, clippy::as_conversions, reason = "written apart, read as a document")]
 mod subscribers_oracle;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::{Lake, envelope, samples};
-use crate::model::{Dice, number};
+use crate::plan::{Dice, number};
 
 /// Insurers and institutions that the masters know, one of each that they do not, and none.
 const INSURERS: [(&str, &str); 4] =
@@ -31,7 +31,7 @@ struct Check {
 impl Check {
     fn random(dice: &mut Dice) -> Self {
         let access = dice.of(&["1", "2", "3", "4"]);
-        let days = ["20260930", "20261001", "20261002", "20261031", "20261101"];
+        let days = ["20260930", "20261001", "20261002", "20261030", "20261031"];
         Self {
             // Few enough that some come again, equal or not.
             inquiry_no: format!("Q{:03}", dice.below(150)),

@@ -23,7 +23,7 @@ use crate::lake::read::Reader;
 use crate::lake::tables::certificate::Row;
 use crate::lake::tables::{certificate, coverage};
 use crate::masters::cover::end_of_cover;
-use crate::masters::intake::hold_undefined;
+use crate::masters::intake::admit;
 use crate::masters::{MUNICIPAL, Masters};
 use crate::read::envelope::DataLines;
 use crate::rules::{Context, Finding, Value};
@@ -67,11 +67,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
     let masters = Masters::load(&reader)?;
-    let inspected = delimited::inspect_all(stage.store, inputs, INTAKE.kinds, &|origin| {
-        masters.schemes.contains_key(origin).then(|| masters.definition(origin).encoding)
-    })?;
-    let inspected = hold_undefined(stage, inspected)?;
-    let files = delimited::admit(stage, inspected)?;
+    let files = admit(stage, &masters, inputs, INTAKE.kinds)?;
     if files.is_empty() {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use shikaku_pipeline::crl::judge;
 use shikaku_schemas::code::Code;
 
 use crate::crl_oracle::{Band, Book, Entry, Fault, List, serial_text};
-use crate::model::Dice;
+use crate::plan::Dice;
 
 pub const BAND: Band = Band { entries: 3, shrink: 20, growth: 50 };
 

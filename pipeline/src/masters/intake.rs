@@ -11,12 +11,13 @@ use shikaku_schemas::codes;
 use shikaku_schemas::layout::{self, Layout};
 use shikaku_schemas::tables;
 
+use super::Masters;
 use crate::base::calendar::{self, Holidays};
 use crate::base::config::LossDay;
 use crate::base::error::{Error, Result};
 use crate::base::time::{BusinessDate, Day};
 use crate::intake::answers::{self, RecordKeys, ResultFile};
-use crate::intake::delimited::Checked;
+use crate::intake::delimited::{self, Checked};
 use crate::lake::columns::{Columns, batch_of};
 use crate::lake::tables as rows;
 use crate::ledger::facts::{Fact, RELEASED};
@@ -45,9 +46,18 @@ pub fn restore_definitions(store: &Store, known: &[Input]) -> Result<()> {
     store.set(&DEFINITIONS_REFUSED, None)
 }
 
+/// Files of insurers that may be read, each in the encoding of its insurer's definition; the others are answered.
+pub fn admit(stage: &mut Stage<'_>, masters: &Masters, inputs: &[Input], kinds: &[&str]) -> Result<Vec<Checked>> {
+    let inspected = delimited::inspect_all(stage.store, inputs, kinds, &|origin| {
+        masters.schemes.contains_key(origin).then(|| masters.definition(origin).encoding)
+    })?;
+    let inspected = hold_undefined(stage, inspected)?;
+    delimited::admit(stage, inspected)
+}
+
 /// While the newest `insurer_definitions.toml` stands refused, nobody knows in which encoding and by which codes an insurer
 /// sends: its files wait, unless the operator lets them go.
-pub fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<Vec<Checked>> {
+fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<Vec<Checked>> {
     if stage.store.ledger.fact(&DEFINITIONS_REFUSED)?.is_none() {
         return Ok(inspected);
     }

@@ -23,7 +23,7 @@ use crate::lake::layer;
 use crate::lake::write::TableWriter;
 use crate::ledger::facts::Facts;
 use crate::masters::Masters;
-use crate::masters::intake::hold_undefined;
+use crate::masters::intake::admit;
 use crate::read::envelope::DataLines;
 use crate::store::Stage;
 use crate::store::input::Input;
@@ -39,11 +39,7 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
     stage.store.check_business_date(stage.date)?;
     let reader = stage.store.reader()?;
     let masters = Masters::load(&reader)?;
-    let inspected = delimited::inspect_all(stage.store, inputs, &["SUB"], &|origin| {
-        masters.schemes.contains_key(origin).then(|| masters.definition(origin).encoding)
-    })?;
-    let inspected = hold_undefined(stage, inspected)?;
-    let files = delimited::admit(stage, inspected)?;
+    let files = admit(stage, &masters, inputs, &["SUB"])?;
     if files.is_empty() {
         return Ok(());
     }
