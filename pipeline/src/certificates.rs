@@ -257,3 +257,81 @@ fn end_before_next<'r>(rows: impl Iterator<Item = &'r mut Row<'static>>) {
         before.in_force_to = Some(before.valid_to.map_or(last, |to| to.min(last)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 証通番, kind, first day, last day, day of issue; days of a small calendar.
+    type Sent = (i64, u8, i32, Option<i32>, Option<i32>);
+
+    fn row(&(cert_seq, kind, from, length, issued): &Sent) -> Row<'static> {
+        Row {
+            insurer_code: "06139901".into(),
+            member_no: "0000000000000018".into(),
+            cert_seq,
+            cert_kind: format!("0{kind}").into(),
+            needs: "none".into(),
+            limit_class: None,
+            issued_on: issued.map(Day),
+            valid_from: Day(from),
+            valid_to: length.map(|days| Day(from + days)),
+            in_force_to: None,
+            long_stay_on: None,
+            disease: None,
+            self_pay: None,
+            updated_at: Moment(0),
+            recorded_from: Moment(0),
+            recorded_to: None,
+            source_file: "".into(),
+            source_record: 0,
+        }
+    }
+
+    fn ended(sent: &[Sent]) -> BTreeMap<i64, Row<'static>> {
+        let mut rows: Vec<Row<'static>> = sent.iter().map(row).collect();
+        end_before_next(rows.iter_mut());
+        rows.into_iter().map(|row| (row.cert_seq, row)).collect()
+    }
+
+    fn in_force(row: &Row<'_>, day: i32) -> bool {
+        row.valid_from.0 <= day && row.in_force_to.is_none_or(|to| day <= to.0)
+    }
+
+    fn sent() -> impl Strategy<Value = Vec<Sent>> {
+        let one = (1..5u8, 0..20i32, prop::option::of(0..15i32), prop::option::of(0..3i32));
+        let numbered = |all: Vec<(u8, i32, Option<i32>, Option<i32>)>| {
+            (1i64..).zip(all).map(|(n, (kind, from, length, issued))| (n, kind, from, length, issued)).collect()
+        };
+        prop::collection::vec(one, 0..7).prop_map(numbered)
+    }
+
+    proptest! {
+        /// Day by day and by pairs: of 01–03 the one that began last is in force, if its own period has not ended; others never.
+        #[test]
+        fn of_the_first_three_kinds_the_one_that_began_last_is_in_force(sent in sent()) {
+            let rows = ended(&sent);
+            for day in -1..45 {
+                for own in rows.values() {
+                    let as_sent = own.valid_from.0 <= day && own.valid_to.is_none_or(|to| day <= to.0);
+                    let began_later = |other: &Row<'_>| {
+                        other.cert_kind != "04"
+                            && other.valid_from.0 <= day
+                            && (other.valid_from, other.issued_on, other.cert_seq) > (own.valid_from, own.issued_on, own.cert_seq)
+                    };
+                    let expected = as_sent && (own.cert_kind == "04" || !rows.values().any(began_later));
+                    prop_assert_eq!(in_force(own, day), expected, "day {} of {:?}", day, own.cert_seq);
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_in_which_they_came_does_not_show(sent in sent()) {
+            let turned: Vec<Sent> = sent.iter().rev().copied().collect();
+            let ends = |sent: &[Sent]| -> Vec<_> { ended(sent).into_values().map(|row| row.in_force_to).collect() };
+            prop_assert_eq!(ends(&sent), ends(&turned));
+        }
+    }
+}

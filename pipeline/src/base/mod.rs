@@ -6,5 +6,6 @@ pub mod digest;
 pub mod error;
 pub mod spool;
 pub mod stamp;
+pub mod table_text;
 pub mod threads;
 pub mod time;

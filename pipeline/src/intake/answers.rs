@@ -8,6 +8,7 @@ use shikaku_schemas::messages::{Message, Severity};
 
 use crate::base::error::Result;
 use crate::base::spool::{Spool, Spooled};
+use crate::base::table_text::TableText;
 use crate::base::time::BusinessDate;
 use crate::read::envelope::Header;
 use crate::rules::Finding;
@@ -115,14 +116,15 @@ pub fn link_status(
     origin: &str,
     members: &BTreeMap<u64, bool>,
     at: chrono::NaiveDateTime,
-) -> Vec<u8> {
+) -> Result<Vec<u8>> {
     let at = at.format("%Y%m%d%H%M%S").to_string();
-    let mut text = "保険者コード,被保険者枝番,連携ステータス,連携日時\r\n".to_owned();
+    let mut text = TableText::new(b"");
+    text.row(["保険者コード", "被保険者枝番", "連携ステータス", "連携日時"])?;
     for (member, accepted) in members {
         let status = if *accepted { "連携完了" } else { "連携エラー" };
-        text += &format!("{origin},{member:016},{status},{at}\r\n");
+        text.row([origin, &format!("{member:016}"), status, &at])?;
     }
-    encoding.encode_lossy(&text)
+    Ok(encoding.encode_lossy(&text.text()?))
 }
 
 /// Outbox path of an input's 外字 report.

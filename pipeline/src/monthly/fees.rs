@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use shikaku_schemas::tables;
 
 use crate::base::error::{Error, Result};
+use crate::base::table_text::{BOM, TableText};
 use crate::base::time::{Month, add_days};
 use crate::lake::columns::batch_of;
 use crate::lake::order;
@@ -19,21 +20,54 @@ use crate::store::Stage;
 use crate::store::versions::{self, Versioned};
 use crate::text::cp932::Encoding;
 
-const CHECK: &str = "validity_check";
-const LINK: &str = "link_acquisition";
+/// What is metered (区分).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Metric {
+    /// 有効性確認の実施回数.
+    Check,
+    /// 紐付情報取得件数.
+    Link,
+}
+
+/// Who looks at it (支払・請求).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FeeView {
+    Payment,
+    Billing,
+}
+
+impl Metric {
+    /// As it stands in the table.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Check => "validity_check",
+            Self::Link => "link_acquisition",
+        }
+    }
+}
+
+impl FeeView {
+    /// As it stands in the table.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Billing => "billing",
+        }
+    }
+}
 
 /// Titles of 帳票 24–27 (002 L26114–26153), which are the file names.
-const FILES: [(&str, &str, &str); 4] = [
-    (CHECK, "payment", "利用者証明用電子証明書有効性確認の実施回数情報（支払）"),
-    (CHECK, "billing", "利用者証明用電子証明書有効性確認の実施回数情報（請求）"),
-    (LINK, "payment", "紐付情報取得件数情報（支払）"),
-    (LINK, "billing", "紐付情報取得件数情報（請求）"),
+const FILES: [(Metric, FeeView, &str); 4] = [
+    (Metric::Check, FeeView::Payment, "利用者証明用電子証明書有効性確認の実施回数情報（支払）"),
+    (Metric::Check, FeeView::Billing, "利用者証明用電子証明書有効性確認の実施回数情報（請求）"),
+    (Metric::Link, FeeView::Payment, "紐付情報取得件数情報（支払）"),
+    (Metric::Link, FeeView::Billing, "紐付情報取得件数情報（請求）"),
 ];
 
 /// One count of the close.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Count {
-    metric: &'static str,
+    metric: Metric,
     date: NaiveDate,
     bearer_kind: &'static str,
     bearer_code: String,
@@ -48,16 +82,19 @@ pub fn close(stage: &mut Stage<'_>, month: Month) -> Result<(i64, i64)> {
     let mut counts = checks(&reader, month, billable)?;
     counts.extend(links(&reader, month)?);
     let prices = stage.store.config.fees.unit_price;
-    let price = |metric: &str| if metric == CHECK { prices.validity_check } else { prices.link_acquisition };
+    let price = |metric: Metric| match metric {
+        Metric::Check => prices.validity_check,
+        Metric::Link => prices.link_acquisition,
+    };
     let table = tables::of("fee");
     let batch = order::sorted(table, &batch_of(rows(&counts, &price)?)?)?;
-    let totals = (payment(&counts, CHECK), payment(&counts, LINK));
+    let totals = (payment(&counts, Metric::Check), payment(&counts, Metric::Link));
     if let Versioned::New(version) = versions::next(&reader, table, month, &batch)? {
         let rows: Vec<Row<'_>> = fee::View::of(&batch)?.rows().collect();
         let suffix = versions::suffix(version);
         for (metric, view, title) in FILES {
             let text = csv_text(&rows, metric, view, month, price(metric).is_some())?;
-            let utf8 = [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();
+            let utf8 = [BOM, text.as_bytes()].concat();
             stage.outbox(&format!("fees/{month}/{title}{suffix}.csv"), &utf8)?;
             let cp932 = Encoding::Cp932.encode_lossy(&text);
             stage.outbox(&format!("fees/{month}/cp932/{title}{suffix}.csv"), &cp932)?;
@@ -90,7 +127,7 @@ fn checks(reader: &Reader, month: Month, billable: &[String]) -> Result<Vec<Coun
                 }
                 let known = code.filter(|c| c != crate::checks::UNKNOWN);
                 counts.push(Count {
-                    metric: CHECK,
+                    metric: Metric::Check,
                     date,
                     bearer_kind,
                     bearer_code: known.unwrap_or_else(|| UNKNOWN_INSURER.to_owned()),
@@ -117,7 +154,7 @@ fn links(reader: &Reader, month: Month) -> Result<Vec<Count>> {
             }
         }
         counts.extend(by_insurer.into_iter().map(|(bearer_code, count)| Count {
-            metric: LINK,
+            metric: Metric::Link,
             date,
             bearer_kind: "01",
             bearer_code,
@@ -139,30 +176,31 @@ fn merge(counts: Vec<Count>) -> Vec<Count> {
 }
 
 /// Payment count of a metric: the sum over one kind of bearer.
-fn payment(counts: &[Count], metric: &str) -> i64 {
+fn payment(counts: &[Count], metric: Metric) -> i64 {
     counts.iter().filter(|c| c.metric == metric && c.bearer_kind == "01").map(|c| c.count).sum()
 }
 
-fn rows<'c>(counts: &'c [Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<Row<'c>>> {
+fn rows<'c>(counts: &'c [Count], price: &dyn Fn(Metric) -> Option<i64>) -> Result<Vec<Row<'c>>> {
     let mut rows = Vec::new();
-    let amount = |metric: &str, count: i64| -> Result<Option<i64>> {
+    let amount = |metric: Metric, count: i64| -> Result<Option<i64>> {
         let overflows = || Error::failed("an amount overflows");
         price(metric).map(|yen| yen.checked_mul(count).ok_or_else(overflows)).transpose()
     };
-    for metric in [CHECK, LINK] {
+    for metric in [Metric::Check, Metric::Link] {
         let total = payment(counts, metric);
         for kind in ["01", "02"] {
             let own: i64 = counts.iter().filter(|c| c.metric == metric && c.bearer_kind == kind).map(|c| c.count).sum();
             // Guarantee 3: Σ billing by one bearer kind = payment. Links have insurers only.
-            if own != total && (metric == CHECK || kind == "01") {
+            if own != total && (metric == Metric::Check || kind == "01") {
                 return Err(Error::failed(format!(
-                    "{metric}: bearers of kind {kind} add up to {own}, paid are {total}"
+                    "{}: bearers of kind {kind} add up to {own}, paid are {total}",
+                    metric.word()
                 )));
             }
         }
         rows.push(Row {
-            metric: metric.into(),
-            fee_view: "payment".into(),
+            metric: metric.word().into(),
+            fee_view: FeeView::Payment.word().into(),
             on_date: None,
             bearer_kind: None,
             bearer_code: None,
@@ -172,14 +210,14 @@ fn rows<'c>(counts: &'c [Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<
             amount: amount(metric, total)?,
         });
     }
-    let mut day_totals: BTreeMap<(&str, NaiveDate), i64> = BTreeMap::new();
+    let mut day_totals: BTreeMap<(Metric, NaiveDate), i64> = BTreeMap::new();
     for c in counts.iter().filter(|c| c.bearer_kind == "01") {
         *day_totals.entry((c.metric, c.date)).or_default() += c.count;
     }
     for c in counts {
         rows.push(Row {
-            metric: c.metric.into(),
-            fee_view: "billing".into(),
+            metric: c.metric.word().into(),
+            fee_view: FeeView::Billing.word().into(),
             on_date: Some(c.date.into()),
             bearer_kind: Some(c.bearer_kind.into()),
             bearer_code: Some(c.bearer_code.as_str().into()),
@@ -193,36 +231,37 @@ fn rows<'c>(counts: &'c [Count], price: &dyn Fn(&str) -> Option<i64>) -> Result<
 }
 
 /// One of 帳票 24–27 from the rows of the version (formats.md §6).
-fn csv_text(rows: &[Row<'_>], metric: &str, view: &str, month: Month, priced: bool) -> Result<String> {
+fn csv_text(rows: &[Row<'_>], metric: Metric, view: FeeView, month: Month, priced: bool) -> Result<String> {
     let heading: &[&str] = match (metric, view) {
-        (CHECK, "payment") => &["No", "年月", "回数"],
-        (_, "payment") => &["No", "年月", "件数"],
-        (CHECK, _) => &["No", "年月日", "負担者区分", "負担者コード", "有効性確認結果", "確認回数", "全体回数"],
-        _ => &["No", "年月日", "負担者コード", "取得件数", "全体件数"],
+        (Metric::Check, FeeView::Payment) => &["No", "年月", "回数"],
+        (Metric::Link, FeeView::Payment) => &["No", "年月", "件数"],
+        (Metric::Check, FeeView::Billing) => {
+            &["No", "年月日", "負担者区分", "負担者コード", "有効性確認結果", "確認回数", "全体回数"]
+        }
+        (Metric::Link, FeeView::Billing) => &["No", "年月日", "負担者コード", "取得件数", "全体件数"],
     };
     let mut heading = heading.to_vec();
     if priced {
-        heading.push(if view == "payment" { "金額" } else { "配賦額" });
+        heading.push(if view == FeeView::Payment { "金額" } else { "配賦額" });
     }
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(&heading)?;
+    let mut out = TableText::new(b"");
+    out.row(&heading)?;
     let text = |value: &Option<Cow<'_, str>>| value.as_deref().unwrap_or_default().to_owned();
-    let wanted = rows.iter().filter(|row| row.metric == metric && row.fee_view == view);
+    let wanted = rows.iter().filter(|row| row.metric == metric.word() && row.fee_view == view.word());
     for (number, row) in (1u64..).zip(wanted) {
         let date = row.on_date.map(|d| d.date().format("%Y%m%d").to_string()).unwrap_or_default();
         let (count, total) = (row.count.to_string(), row.total.to_string());
         let (kind, code, validity) = (text(&row.bearer_kind), text(&row.bearer_code), text(&row.validity));
         let mut fields = vec![number.to_string()];
         match (metric, view) {
-            (_, "payment") => fields.extend([month.compact(), count]),
-            (CHECK, _) => fields.extend([date, kind, code, validity, count, total]),
-            _ => fields.extend([date, code, count, total]),
+            (_, FeeView::Payment) => fields.extend([month.compact(), count]),
+            (Metric::Check, FeeView::Billing) => fields.extend([date, kind, code, validity, count, total]),
+            (Metric::Link, FeeView::Billing) => fields.extend([date, code, count, total]),
         }
         if priced {
             fields.push(row.amount.map(|n| n.to_string()).unwrap_or_default());
         }
-        writer.write_record(&fields)?;
+        out.row(&fields)?;
     }
-    let bytes = writer.into_inner().map_err(|e| Error::internal(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
+    out.text()
 }

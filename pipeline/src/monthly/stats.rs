@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shikaku_schemas::{codes, tables};
 
 use crate::base::error::Result;
+use crate::base::table_text::{BOM, TableText};
 use crate::base::time::Month;
 use crate::checks::UNKNOWN;
 use crate::lake::columns::batch_of;
@@ -52,8 +53,8 @@ pub fn build(stage: &mut Stage<'_>, month: Month) -> Result<i64> {
         for axis in codes::list("axis").values() {
             let title = format!("資格確認実績月次統計（{}）", axis.ja);
             let empty = ByKey::new();
-            let text = csv_text(&title, month, axis.value, axes.get(axis.value).unwrap_or(&empty), &masters);
-            let utf8 = [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();
+            let text = csv_text(&title, month, axis.value, axes.get(axis.value).unwrap_or(&empty), &masters)?;
+            let utf8 = [BOM, text.as_bytes()].concat();
             stage.outbox(&format!("stats/{month}/{title}{suffix}.csv"), &utf8)?;
             stage.outbox(&format!("stats/{month}/cp932/{title}{suffix}.csv"), &Encoding::Cp932.encode_lossy(&text))?;
         }
@@ -123,26 +124,20 @@ fn name_of(axis: &str, key: &str, masters: &Masters) -> String {
 }
 
 /// The monthly form (002 L29652): title, year, month, heading, 全国, then the rows in code order.
-fn csv_text(title: &str, month: Month, axis: &str, by_key: &ByKey, masters: &Masters) -> String {
-    let mut text = format!(
-        "{title}\r\n,{}年度,,\r\n,{}月,,\r\n,合計,マイナンバーカード,被保険者証\r\n",
-        month.fiscal_year(),
-        month.month()
-    );
+fn csv_text(title: &str, month: Month, axis: &str, by_key: &ByKey, masters: &Masters) -> Result<String> {
+    let mut text = TableText::new(b"");
+    text.row([title])?;
+    text.row(["", &format!("{}年度", month.fiscal_year()), "", ""])?;
+    text.row(["", &format!("{}月", month.month()), "", ""])?;
+    text.row(["", "合計", "マイナンバーカード", "被保険者証"])?;
     let mut line = |name: &str, access: Access| {
-        let name =
-            if name.contains([',', '"']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() };
-        text.push_str(&format!(
-            "{name},{},{},{}\r\n",
-            access.card + access.certificate,
-            access.card,
-            access.certificate
-        ));
+        let counts = [access.card + access.certificate, access.card, access.certificate].map(|n| n.to_string());
+        text.row(std::iter::once(name).chain(counts.iter().map(String::as_str)))
     };
     let all = by_key
         .values()
         .fold(Access::default(), |t, a| Access { card: t.card + a.card, certificate: t.certificate + a.certificate });
-    line("全国", all);
+    line("全国", all)?;
     // Every prefecture stands in its list, with 0 where nothing was counted.
     let mut keys: BTreeMap<String, Access> = by_key.clone();
     if axis == "prefecture" {
@@ -151,7 +146,7 @@ fn csv_text(title: &str, month: Month, axis: &str, by_key: &ByKey, masters: &Mas
         }
     }
     for (key, access) in &keys {
-        line(&name_of(axis, key, masters), *access);
+        line(&name_of(axis, key, masters), *access)?;
     }
-    text
+    text.text()
 }

@@ -15,6 +15,7 @@ use super::emit;
 use super::index::{ClaimKey, CoverageIndex};
 use crate::base::config::{Config, Kohi};
 use crate::base::error::{Error, Result};
+use crate::base::table_text::TableText;
 use crate::base::time::{BusinessDate, Month, add_days, parse_date_or_era};
 use crate::lake::columns::Columns;
 use crate::lake::order;
@@ -434,13 +435,12 @@ fn institution_lists(
         "受診日",
         "点数",
     ];
-    let mut by_institution: BTreeMap<String, csv::Writer<Vec<u8>>> = BTreeMap::new();
+    let mut by_institution: BTreeMap<String, TableText> = BTreeMap::new();
     for (file, decisions) in read.iter().zip(decisions) {
         let code = file.head.institution_code.clone();
         if !by_institution.contains_key(&code) {
-            let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-            let heading: Vec<Vec<u8>> = HEADING.iter().map(|h| Encoding::Cp932.encode_lossy(h)).collect();
-            writer.write_byte_record(&csv::ByteRecord::from(heading))?;
+            let mut writer = TableText::new(b"");
+            writer.row(HEADING.iter().map(|h| Encoding::Cp932.encode_lossy(h)))?;
             by_institution.insert(code.clone(), writer);
         }
         let Some(writer) = by_institution.get_mut(&code) else { continue };
@@ -467,11 +467,8 @@ fn institution_lists(
                 days.join(" ").into_bytes(),
                 points.into_bytes(),
             ];
-            writer.write_byte_record(&csv::ByteRecord::from(fields))?;
+            writer.row(fields)?;
         }
     }
-    by_institution
-        .into_iter()
-        .map(|(code, writer)| Ok((code, writer.into_inner().map_err(|e| Error::internal(e.to_string()))?)))
-        .collect()
+    by_institution.into_iter().map(|(code, writer)| Ok((code, writer.bytes()?))).collect()
 }

@@ -6,7 +6,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use shikaku_schemas::tables::Table;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
+use crate::base::table_text::{BOM, TableText};
 use crate::base::time::{BusinessDate, Month};
 use crate::lake::content::ContentDigest;
 use crate::lake::order::Keys;
@@ -103,10 +104,10 @@ fn difference(table: &Table, before: &RecordBatch, now: &RecordBatch) -> Result<
             rows.entry(key).or_default()[at] = Some(row);
         }
     }
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(b"\xef\xbb\xbf".to_vec());
+    let mut out = TableText::new(BOM);
     let is_key = |name: &str| table.key.iter().any(|key| key == name);
     let names = table.key.iter().filter_map(|key| table.columns.iter().find(|c| c.name() == key));
-    writer.write_record(names.map(|c| c.ja()).chain(["項目", "変更前", "変更後"]))?;
+    out.row(names.map(|c| c.ja()).chain(["項目", "変更前", "変更後"]))?;
     let shown = table.columns.iter().filter(|c| !is_key(c.name()) && !NEVER_SHOWN.contains(&c.name()));
     let shown: Vec<_> = shown.collect();
     let value = |batch: &RecordBatch, row: Option<usize>, name: &str| match (batch.column_by_name(name), row) {
@@ -119,9 +120,9 @@ fn difference(table: &Table, before: &RecordBatch, now: &RecordBatch) -> Result<
         for column in &shown {
             let (was, is) = (value(before, old, column.name())?, value(now, new, column.name())?);
             if was != is || old.is_some() != new.is_some() {
-                writer.write_record(key.iter().map(String::as_str).chain([column.ja(), &was, &is]))?;
+                out.row(key.iter().map(String::as_str).chain([column.ja(), &was, &is]))?;
             }
         }
     }
-    writer.into_inner().map_err(|e| Error::internal(e.to_string()))
+    out.bytes()
 }

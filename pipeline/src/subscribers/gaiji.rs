@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shikaku_schemas::layout::{FieldType, Layout};
 
 use crate::base::error::Result;
+use crate::base::table_text::TableText;
 use crate::rules::Value;
 use crate::text::cp932::{Encoding, is_gaiji};
 
@@ -35,12 +36,14 @@ impl Gaiji {
         if self.counts.is_empty() {
             return Ok(None);
         }
-        let mut text = "項目,文字コード,Unicode,件数\r\n".to_owned();
+        let mut text = TableText::new(b"");
+        text.row(["項目", "文字コード", "Unicode", "件数"])?;
         for ((field, c), count) in &self.counts {
             let name = &self.layout.fields[*field].ja;
             let code = Encoding::Cp932.encode(&c.to_string()).map(|b| crate::base::digest::hex(&b).to_uppercase());
-            text += &format!("{name},{},U+{:04X},{count}\r\n", code.unwrap_or_default(), u32::from(*c));
+            let unicode = format!("U+{:04X}", u32::from(*c));
+            text.row([name, &code.unwrap_or_default(), &unicode, &count.to_string()])?;
         }
-        Ok(Some(encoding.encode_lossy(&text)))
+        Ok(Some(encoding.encode_lossy(&text.text()?)))
     }
 }

@@ -241,7 +241,7 @@ fn night(masters: &Masters, lander: Lander<'_>, work: Work, now: Moment) -> Resu
         *status.entry(member).or_default() |= accepted || known;
     }
     let encoding = masters.definition(&origin).encoding;
-    let link_status = answers::link_status(encoding, &origin, &status, now.at());
+    let link_status = answers::link_status(encoding, &origin, &status, now.at())?;
     let mut night = Night { origin, files: read, landed, link_status, members: Vec::new(), coverages: Vec::new() };
     for (member, state) in states {
         let rows = known.remove(&member).unwrap_or_default();
