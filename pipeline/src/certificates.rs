@@ -78,9 +78,8 @@ pub fn take_in(stage: &mut Stage<'_>, inputs: &[Input]) -> Result<()> {
         let context = Context { scheme, ..Context::plain(layout::of("CRT"), file.encoding, header.created) };
         let outcome = records::each(file, context, Some(stage.dir()), &mut |fit, findings| {
             let record = Record::of(&fit, &header.origin, &source);
-            if let Some(member) = members.get_mut(&(header.origin.clone(), record.member_no.clone())) {
-                findings.extend(member.apply(record, scheme == MUNICIPAL).map(Finding::of));
-            }
+            let member = members.entry((header.origin.clone(), record.member_no.clone())).or_default();
+            findings.extend(member.apply(record, scheme == MUNICIPAL).map(Finding::of));
             Ok(())
         })?;
         delimited::accept(stage, file, outcome)?;

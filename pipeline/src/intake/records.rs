@@ -50,14 +50,11 @@ pub fn each(
         if rules::worst(&findings) < Severity::Error {
             judge(Fit { values: &values, line }, &mut findings)?;
         }
-        // A record without a number goes by its place in the file.
+        // A record without a number goes by its place in the file, one without an insurer is of the file's.
         let place = line.to_string();
-        let text =
-            |at: Option<usize>, other: &'_ str| at.map_or_else(|| other.to_owned(), |at| values[at].text().to_owned());
-        let insurer = text(insurer_code, file.origin().unwrap_or_default());
         let keys = RecordKeys {
-            record_no: record_no.map_or(&place, |at| values[at].text()),
-            insurer_code: &insurer,
+            record_no: record_no.map_or(place.as_str(), |at| values[at].text()),
+            insurer_code: insurer_code.map_or(file.origin().unwrap_or_default(), |at| values[at].text()),
             member_no: member_no.map_or("", |at| values[at].text()),
         };
         result.record(keys, &findings)?;
