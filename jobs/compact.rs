@@ -1,6 +1,6 @@
 //! Folds the deltas of the history tables into new bases.
 //!
-//! Reads and writes: member, coverage, serial_link, revocation_history. What a past moment reads does not change.
+//! Reads and writes: member, coverage, certificate, serial_link, revocation_history. What a past moment reads does not change.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub const JOB: Job = Job {
     name: "compact",
     inbox: None,
     days: Days::Every,
-    needs: &["links", "subscribers", "waiting-links", "crl"],
+    needs: &["links", "subscribers", "waiting-links", "crl", "certificates"],
     reads: "history tables: base and deltas",
     writes: "history tables: a new base",
     work: Work::Own {

@@ -399,3 +399,70 @@ fn a_receipt_whose_month_cannot_be_read_is_rejected_alone_and_never_moves() {
         assert!(manifest["rejected"]["points"].as_i64().unwrap() > 0);
     }
 }
+
+// ---- Two kinds in one folder -----------------------------------------------------------------------------------------
+
+/// A CRT file of the sample's 健保組合 for member 1, who has cover since 2020.
+fn crt_file(receipt: u32) -> Vec<u8> {
+    let member = crate::common::member_no(1);
+    let line = format!("D,1,1,{member},1,04,,,20201001,,,1,10000,20261001120000");
+    crate::common::envelope("CRT", &kempo().0, receipt, &[line])
+}
+
+#[test]
+fn a_file_of_a_shared_folder_goes_to_its_own_kind_and_a_wrongly_named_one_stays() {
+    let lake = Lake::with_masters();
+    let sub = lake.write("inbox/subscribers/sub.csv", &sub_file(1, &[Sub::new(1, 1)]));
+    let crt = lake.write("inbox/subscribers/crt.csv", &crt_file(1));
+    let ingest = |kind: &str, path: &std::path::Path| {
+        lake.run(&["ingest", kind, path.to_str().unwrap(), "--date", "2026-11-02"])
+    };
+    // Named to the wrong kind nothing is taken, answered or remembered.
+    assert!(ingest("certificates", &sub).exits(2).stderr.contains("SUB"));
+    assert!(ingest("subscribers", &crt).exits(2).stderr.contains("CRT"));
+    let folder = lake.path("inbox/subscribers");
+    ingest("subscribers", &folder).exits(0);
+    assert!(!sub.exists() && crt.exists());
+    ingest("certificates", &folder).exits(0);
+    assert!(!crt.exists());
+    assert_eq!(lake.column("certificate", "member_no"), [crate::common::member_no(1)]);
+}
+
+#[test]
+fn a_release_is_of_one_kind_alone() {
+    let lake = Lake::with_masters();
+    lake.ingest("subscribers", "1.csv", &sub_file(1, &[Sub::new(1, 1)]), "2026-11-02").exits(0);
+    lake.write("inbox/masters/insurer_definitions.toml", b"[\"06139901\"]\nencoding = \"utf-99\"\n");
+    lake.write("inbox/subscribers/crt.csv", &crt_file(3));
+    lake.run(&["nightly", "--date", "2026-11-02"]).exits(3);
+    let status = lake.run(&["status"]).exits(0).stdout;
+    assert!(status.contains("--receipt 3 --kind CRT"), "{status}");
+    let release = |more: &[&str]| {
+        let arguments = ["release", "--origin", &kempo().0, "--receipt", "3"].map(str::to_owned);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        lake.run(&arguments)
+    };
+    release(&[]).exits(2);
+    release(&["--kind", "CRT"]).exits(0);
+    let definitions = std::fs::read(samples().join("nights/2026-10-30/masters/insurer_definitions.toml")).unwrap();
+    lake.write("inbox/masters/insurer_definitions.toml", &definitions);
+    lake.run(&["nightly", "--date", "2026-11-03"]).exits(0);
+    assert_eq!(lake.rows("certificate").len(), 1);
+    // SUB 2 has not come: SUB 3 waits all the same.
+    let third = lake.write("inbox/subscribers/3.csv", &sub_file(3, &[Sub::new(1, 2)]));
+    lake.run(&["nightly", "--date", "2026-11-04"]).exits(3);
+    assert!(third.exists());
+}
+
+#[test]
+fn a_kind_without_an_xml_form_is_refused_as_xml_and_a_quarantined_file_has_no_counts() {
+    let lake = Lake::with_masters();
+    let xml = String::from_utf8(crate::common::sub_xml(1, &[Sub::new(1, 1)], "UTF-8")).unwrap();
+    let done = lake.ingest("certificates", "1.xml", xml.replace("SUB", "CRT").as_bytes(), "2026-11-02").exits(3);
+    assert!(done.stdout.contains("400004"), "{}", done.stdout);
+    let mut file = sub_file(1, &[Sub::new(1, 1)]);
+    let number = shikaku_pipeline::text::digits::my_number_digit(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
+    file.extend_from_slice(format!("x,12345678901{number}\r\n").as_bytes());
+    let done = lake.ingest("subscribers", "1.csv", &file, "2026-11-02").exits(3);
+    assert!(done.stdout.contains("read 0") && done.stdout.contains("900001"), "{}", done.stdout);
+}

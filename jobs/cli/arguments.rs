@@ -108,7 +108,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Audit,
     },
-    /// Let a held subscriber file go although one before it is missing
+    /// Let a held file of an insurer go although one before it is missing, or its definition is refused
     Release {
         /// 保険者コード
         #[arg(long, value_name = "CODE")]
@@ -116,6 +116,9 @@ pub enum Command {
         /// 受付番号 of the held file
         #[arg(long, value_name = "N")]
         receipt: i64,
+        /// Kind of the held file, as its header names it
+        #[arg(long, value_name = "KIND", default_value = "SUB")]
+        kind: String,
     },
     /// Certificate revocation lists (失効情報)
     Crl {

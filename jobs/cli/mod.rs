@@ -68,7 +68,9 @@ fn dispatch(typed: &Arguments) -> Result<u8> {
         Command::Audit { command: Audit::Verify } => {
             show::verified(&Store::open_to_verify(config(typed)?, outside::outside())?, typed.json)
         }
-        Command::Release { origin, receipt } => show::release(&writing(typed)?, origin, *receipt, typed.json),
+        Command::Release { origin, receipt, kind } => {
+            show::release(&writing(typed)?, kind, origin, *receipt, typed.json)
+        }
         Command::Crl { command: CrlCommand::Accept { reason, by } } => {
             ended(&crl::accept(&writing(typed)?, reason, by)?, typed.json)
         }

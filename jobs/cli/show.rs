@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 use shikaku_pipeline::base::config::Config;
+use shikaku_pipeline::intake::sequence::release_key;
+use shikaku_pipeline::ledger::InputRow;
 use shikaku_pipeline::ledger::RunOutcome;
 use shikaku_pipeline::ledger::facts::RELEASED;
 use shikaku_pipeline::store::commit::RunReport;
@@ -136,17 +138,18 @@ pub fn verified(store: &Store, json: bool) -> Result<u8> {
     Ok(code)
 }
 
-pub fn release(store: &Store, origin: &str, receipt: i64, json: bool) -> Result<u8> {
+pub fn release(store: &Store, kind: &str, origin: &str, receipt: i64, json: bool) -> Result<u8> {
     if !(1..=99_999_999).contains(&receipt) {
         return Err(Error::usage("a 受付番号 is 1 to 99999999"));
     }
     let held = store.ledger.held()?;
-    if !held.iter().any(|i| i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt)) {
-        return Err(Error::usage(format!("no held file of {origin} with 受付番号 {receipt}")));
+    let is_it = |i: &InputRow| i.kind == kind && i.origin.as_deref() == Some(origin) && i.receipt_no == Some(receipt);
+    if !held.iter().any(is_it) {
+        return Err(Error::usage(format!("no held {kind} file of {origin} with 受付番号 {receipt}")));
     }
-    store.set(&RELEASED.at(format!("{origin}/{receipt}")), Some(&store.now()))?;
+    store.set(&RELEASED.at(release_key(kind, origin, receipt)), Some(&store.now()))?;
     if json {
-        document(&json!({ "origin": origin, "receipt_no": receipt, "released": true }))?;
+        document(&json!({ "kind": kind, "origin": origin, "receipt_no": receipt, "released": true }))?;
     } else {
         say!("受付番号 {receipt} of {origin} goes in with the next run");
     }

@@ -50,6 +50,7 @@ struct Status {
 /// A file that waits in the inbox.
 #[derive(Serialize, PartialEq, Eq)]
 struct Held {
+    kind: String,
     origin: String,
     receipt_no: i64,
     file: String,
@@ -127,6 +128,7 @@ fn held(store: &Store) -> Result<Vec<Held>> {
     let held = store.ledger.held()?.into_iter().filter(|input| there.contains(&input.name));
     let mut held: Vec<Held> = held
         .map(|input| Held {
+            kind: input.kind,
             origin: input.origin.unwrap_or_else(|| "?".to_owned()),
             receipt_no: input.receipt_no.unwrap_or(0),
             file: input.name,
@@ -144,6 +146,11 @@ const SHOWN: usize = 5;
 fn recent_changes(store: &Store) -> Result<BTreeMap<String, Changes>> {
     let facts = store.ledger.facts(&state::CHANGES)?;
     Ok(facts.into_iter().rev().take(NIGHTS).map(|(night, changes)| (night, changes.0)).collect())
+}
+
+/// How `release` is told of a kind that is not the usual one.
+fn kind_of(kind: &str) -> String {
+    if kind == "SUB" { String::new() } else { format!(" --kind {kind}") }
 }
 
 fn say(key: &str, values: &[(&str, &dyn Display)]) -> String {
@@ -176,7 +183,13 @@ pub fn status(store: &Store, json: bool) -> Result<u8> {
         say!("{}", say(key, &[("records", records), ("oldest", &oldest), ("too_long", too_long)]));
     }
     for held in &status.held {
-        say!("{}", say("status.held", &[("origin", &held.origin), ("receipt", &held.receipt_no)]));
+        say!(
+            "{}",
+            say(
+                "status.held",
+                &[("origin", &held.origin), ("receipt", &held.receipt_no), ("kind", &kind_of(&held.kind))]
+            )
+        );
     }
     for month in &status.late_months {
         say!("{}", say("status.late", &[("month", month)]));

@@ -168,6 +168,9 @@ pub struct Layout {
     pub field_base: usize,
     pub origin: Origin,
     pub origin_value: Option<String>,
+    /// May also come as XML.
+    #[serde(default)]
+    pub xml: bool,
     /// Fixed encoding, where the origin does not choose one.
     pub encoding: Option<String>,
     pub source: String,

@@ -159,7 +159,9 @@ fn refuse(stage: &mut Stage<'_>, file: &Checked) -> Result<()> {
     let result = answers::whole_file(file.answer, origin, file.header.as_ref(), &[finding])?;
     stage.outbox_spooled(&answers::result_path(origin, &file.input), result)?;
     let (state, landing) = stage.put_away(&file.input, Some(code))?;
-    stage.close_input(&file.input, Closed { read: file.rows, rejected: file.rows, landing, ..closed(file, state) });
+    // Of a quarantined file nothing is kept, not even its counts.
+    let rows = if state == InputState::Quarantined { 0 } else { file.rows };
+    stage.close_input(&file.input, Closed { read: rows, rejected: rows, landing, ..closed(file, state) });
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! One run over files: digests, what is new, stage, commit, what leaves the inbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shikaku_schemas::layout;
 
 use super::Intake;
 use super::inbox::{self, Found};
-use crate::base::error::{self, At as _, Result};
+use crate::base::error::{self, At as _, Error, Result};
 use crate::ledger::InputState;
 use crate::read::envelope;
 use crate::store::commit::RunReport;
@@ -34,7 +34,7 @@ impl Intake {
         Ok(any.then_some(dir))
     }
 
-    /// Takes in the files below the call's paths; in a night, of a folder that it shares only its own.
+    /// Takes in the files below the call's paths; of a folder that it shares only its own.
     pub fn run(&self, call: &Call<'_>) -> Result<RunReport> {
         self.run_with(call, self.take_in)
     }
@@ -45,7 +45,7 @@ impl Intake {
         call: &Call<'_>,
         take_in: impl FnOnce(&mut Stage<'_>, &[Input]) -> Result<()>,
     ) -> Result<RunReport> {
-        let found = if call.in_night { self.found(&call.paths)? } else { inbox::files(&call.paths)? };
+        let found = self.found(&call.paths)?;
         let gathered = inbox::gather(call.store, found)?;
         let again = known_before(call, self.name, &gathered.known)?;
         (self.sent_again)(call.store, &gathered.known)?;
@@ -73,12 +73,23 @@ impl Intake {
         if others.is_empty() {
             return Ok(found);
         }
-        found.files.retain(|path| match envelope::kind_of(path) {
-            Some(kind) if self.name == self.folder => !others.contains(&kind.as_str()),
-            Some(kind) => self.kinds.contains(&kind.as_str()),
-            // Whatever it is, somebody must say so, and once.
-            None => self.name == self.folder,
+        let named: BTreeSet<&PathBuf> = paths.iter().filter(|path| path.is_file()).collect();
+        let mut of_another = None;
+        found.files.retain(|path| {
+            let kind = envelope::kind_of(path);
+            let is_others = kind.as_deref().is_some_and(|kind| others.contains(&kind));
+            // Whatever it is, somebody must say so, and once: the intake that it was named to, or the folder's own.
+            let own = kind.as_deref().is_some_and(|kind| self.kinds.contains(&kind));
+            if is_others && named.contains(path) {
+                of_another = kind.map(|kind| (path.clone(), kind));
+            }
+            !is_others && (own || self.name == self.folder || named.contains(path))
         });
+        // Taken in as what it is not, a good file would be refused for ever.
+        if let Some((path, kind)) = of_another {
+            let shown = error::shown(&path).display().to_string();
+            return Err(Error::usage(format!("{shown} is a {kind} file, which another kind of `ingest` takes")));
+        }
         if self.name != self.folder {
             found.unread.clear();
             found.passed_over.clear();

@@ -27,6 +27,14 @@ pub struct Sequences<'l> {
     changed: BTreeMap<String, i64>,
 }
 
+/// Key of a release. Each kind has numbers of its own, so one kind's release says nothing of another's; SUB was the first.
+pub fn release_key(kind: &str, origin: &str, receipt_no: i64) -> String {
+    match kind {
+        "SUB" => format!("{origin}/{receipt_no}"),
+        kind => format!("{kind}/{origin}/{receipt_no}"),
+    }
+}
+
 fn key(kind: &str, origin: &str) -> String {
     format!("{kind}/{origin}")
 }

@@ -170,5 +170,5 @@ pub const KEY_MARKS: Facts<String> = Facts::new("key_mark");
 pub const BUSINESS_DATE: Fact<BusinessDate> = Fact::new("state", "business_date");
 /// Newest business date of the history tables: recorded time never goes back behind it.
 pub const HISTORY_DATE: Fact<BusinessDate> = Fact::new("state", "history_date");
-/// Held files that an operator let go, by `<保険者コード>/<受付番号>`: when.
+/// Held files that an operator let go, by `intake::sequence::release_key`: when.
 pub const RELEASED: Facts<String> = Facts::new("released");

@@ -18,6 +18,7 @@ use crate::base::error::{Error, Result};
 use crate::base::time::{BusinessDate, Day};
 use crate::intake::answers::{self, RecordKeys, ResultFile};
 use crate::intake::delimited::{self, Checked};
+use crate::intake::sequence::release_key;
 use crate::lake::columns::{Columns, batch_of};
 use crate::lake::tables as rows;
 use crate::ledger::facts::{Fact, RELEASED};
@@ -63,7 +64,7 @@ fn hold_undefined(stage: &Stage<'_>, mut inspected: Vec<Checked>) -> Result<Vec<
     }
     let released: BTreeSet<String> = stage.store.ledger.facts(&RELEASED)?.into_iter().map(|(key, _)| key).collect();
     for file in inspected.iter_mut().filter(|file| file.code.is_none()) {
-        let key = file.header.as_ref().map(|h| format!("{}/{}", h.origin, h.receipt_no));
+        let key = file.header.as_ref().map(|h| release_key(&h.kind, &h.origin, h.receipt_no));
         if key.is_none_or(|key| !released.contains(&key)) {
             file.code = Some(Code::DefinitionsRefused);
         }

@@ -121,7 +121,8 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
             Some(0),
         ));
     }
-    let known = layout::find(&head.kind, &head.version).filter(|l| accepts.kinds.contains(&l.kind.as_str()));
+    let known = layout::find(&head.kind, &head.version)
+        .filter(|l| accepts.kinds.contains(&l.kind.as_str()) && (l.xml || !lines.is_xml()));
     let Some(layout) = known else { return Ok((Inspected { code: Some(Code::KindOrVersion), ..seen }, Some(0))) };
     // Of the kinds that a job takes each has its own origin.
     if !may_come_from(&[layout.kind.as_str()], &head.origin) {
