@@ -70,10 +70,56 @@ pub fn read<R: Read>(
     let mut stream = Stream::new(source);
     let outer = stream.expect(SEQUENCE, "a CRL is a SEQUENCE")?;
     let outer_end = stream.offset() + outer.length;
+    let signed = signed(&mut stream, outer_end, cas, &mut take)?;
+    let hashed = stream.digest().unwrap_or_default();
+    let bits = signature_bits(&mut stream, outer_end, &signed.algorithm_bytes)?;
+    let Some((0, signature_bytes)) = bits.split_first() else {
+        return Err(stream.bad("the signature is no whole bytes").into());
+    };
+    let offset = stream.offset();
+    let own = extensions::of_crl(&signed.extensions).map_err(|(code, what)| Malformed { code, what, offset })?;
+    let Some(ca) = cas.iter().find(|ca| ca.key_id == own.authority_key_id && ca.subject == signed.issuer) else {
+        let what = "no configured CA has this issuer and key";
+        return Err(Malformed { code: Code::CrlIssuerUnknown, what, offset: 0 }.into());
+    };
+    if !ca.verify(signed.algorithm, &hashed, signature_bytes) {
+        return Err(signature(&stream, "the signature is wrong").into());
+    }
+    Ok(Header {
+        issuer_key_id: own.authority_key_id,
+        this_update: signed.this_update,
+        next_update: signed.next_update,
+        crl_number: own.crl_number,
+        distribution_point: own.distribution_point,
+        entries: signed.entries,
+        identity: digest::sha256(&[hashed.as_slice(), signature_bytes].concat()),
+        oddities: signed.oddities,
+    })
+}
+
+/// What is signed (tbsCertList), but for the entries, which are handed out.
+struct Signed {
+    algorithm: Algorithm,
+    algorithm_bytes: Vec<u8>,
+    /// Key of the issuer's name.
+    issuer: Vec<u8>,
+    this_update: NaiveDateTime,
+    next_update: NaiveDateTime,
+    entries: u64,
+    extensions: Vec<u8>,
+    oddities: Oddities,
+}
+
+fn signed<R: Read>(
+    stream: &mut Stream<R>,
+    outer_end: u64,
+    cas: &[Ca],
+    take: &mut impl FnMut(Option<&Ca>, Entry<'_>) -> crate::Result<()>,
+) -> Result<Signed, Stop> {
     stream.keep_prefix();
     let tbs = stream.expect(SEQUENCE, "tbsCertList is a SEQUENCE")?;
-    let tbs_end = stream.offset() + tbs.length;
-    if tbs_end > outer_end {
+    let end = stream.offset() + tbs.length;
+    if end > outer_end {
         return Err(stream.bad("tbsCertList is longer than the CRL").into());
     }
     let version = stream.expect(INTEGER, "a version is missing; only v2 is taken")?;
@@ -81,9 +127,9 @@ pub fn read<R: Read>(
         return Err(stream.bad("only v2 is taken").into());
     }
     let inner = stream.expect(SEQUENCE, "the signature algorithm is missing")?;
-    let inner_algorithm = stream.value(inner.length)?.to_vec();
+    let algorithm_bytes = stream.value(inner.length)?.to_vec();
     let algorithm =
-        algorithm(&inner_algorithm).ok_or_else(|| signature(&stream, "the signature algorithm is not taken"))?;
+        algorithm(&algorithm_bytes).ok_or_else(|| signature(stream, "the signature algorithm is not taken"))?;
     stream.hash_with(algorithm.hasher());
     let issuer = stream.expect(SEQUENCE, "the issuer is missing")?;
     let issuer = crate::pki::name::key(&crate::pki::der::encode(SEQUENCE, stream.value(issuer.length)?));
@@ -91,63 +137,42 @@ pub fn read<R: Read>(
     // Two certificates of one key are one CA.
     let sole = named.next().filter(|first| named.all(|ca| ca.key_id == first.key_id));
     let mut oddities = Oddities::default();
-    let this_update = time(&mut stream, &mut oddities, "thisUpdate cannot be read")?;
-    let next_update = time(&mut stream, &mut oddities, "nextUpdate is missing or cannot be read")?;
-
-    let mut count = None;
-    let mut extensions = None;
-    while stream.offset() < tbs_end {
+    let this_update = time(stream, &mut oddities, "thisUpdate cannot be read")?;
+    let next_update = time(stream, &mut oddities, "nextUpdate is missing or cannot be read")?;
+    let (mut count, mut extensions) = (None, None);
+    while stream.offset() < end {
         let head = stream.head()?;
-        let end = stream.offset() + head.length;
-        if end > tbs_end {
+        let element_end = stream.offset() + head.length;
+        if element_end > end {
             return Err(stream.bad("an element is longer than tbsCertList").into());
         }
         match head.tag {
             SEQUENCE if count.is_none() && extensions.is_none() => {
-                count = Some(entries(&mut stream, end, &mut oddities, &mut |entry| take(sole, entry))?);
+                count = Some(entries(stream, element_end, &mut oddities, &mut |entry| take(sole, entry))?);
             }
             EXTENSIONS if extensions.is_none() => extensions = Some(stream.value(head.length)?.to_vec()),
             _ => return Err(stream.bad("an unexpected element in tbsCertList").into()),
         }
     }
-    if stream.offset() != tbs_end {
+    if stream.offset() != end {
         return Err(stream.bad("tbsCertList does not end where it says").into());
     }
-    let hashed = stream.digest().unwrap_or_default();
-    let outer_algorithm = stream.expect(SEQUENCE, "the outer signature algorithm is missing")?;
-    if stream.value(outer_algorithm.length)? != inner_algorithm {
-        return Err(signature(&stream, "inner and outer signature algorithm differ").into());
+    let (entries, extensions) = (count.unwrap_or(0), extensions.unwrap_or_default());
+    Ok(Signed { algorithm, algorithm_bytes, issuer, this_update, next_update, entries, extensions, oddities })
+}
+
+/// The BIT STRING behind what is signed, which must end the CRL; its algorithm must be the one that is signed.
+fn signature_bits<R: Read>(stream: &mut Stream<R>, outer_end: u64, algorithm: &[u8]) -> Result<Vec<u8>, Stop> {
+    let outer = stream.expect(SEQUENCE, "the outer signature algorithm is missing")?;
+    if stream.value(outer.length)? != algorithm {
+        return Err(signature(stream, "inner and outer signature algorithm differ").into());
     }
     let bits = stream.expect(BIT_STRING, "the signature is missing")?;
     let bits = stream.value(bits.length)?.to_vec();
     if stream.offset() != outer_end || !stream.at_end()? {
         return Err(stream.bad("bytes follow the CRL").into());
     }
-    let Some((0, signature_bytes)) = bits.split_first() else {
-        return Err(stream.bad("the signature is no whole bytes").into());
-    };
-
-    let offset = stream.offset();
-    let own =
-        extensions::of_crl(&extensions.unwrap_or_default()).map_err(|(code, what)| Malformed { code, what, offset })?;
-    let ca = cas.iter().find(|ca| ca.key_id == own.authority_key_id && ca.subject == issuer);
-    let Some(ca) = ca else {
-        let what = "no configured CA has this issuer and key";
-        return Err(Malformed { code: Code::CrlIssuerUnknown, what, offset: 0 }.into());
-    };
-    if !ca.verify(algorithm, &hashed, signature_bytes) {
-        return Err(signature(&stream, "the signature is wrong").into());
-    }
-    Ok(Header {
-        issuer_key_id: own.authority_key_id,
-        this_update,
-        next_update,
-        crl_number: own.crl_number,
-        distribution_point: own.distribution_point,
-        entries: count.unwrap_or(0),
-        identity: digest::sha256(&[hashed.as_slice(), signature_bytes].concat()),
-        oddities,
-    })
+    Ok(bits)
 }
 
 fn signature<R: Read>(stream: &Stream<R>, what: &'static str) -> Malformed {

@@ -86,6 +86,40 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
     let file = file.reopen()?;
     let bytes = file.metadata().at(path)?.len();
     let mut lines = Lines::open(file, path)?;
+    let (mut seen, known) = look_at_head(&mut lines, accepts).at(path)?;
+    let Some((layout, undecodable)) = known else { return Ok((seen, Some(0))) };
+    lines.set_layout(layout);
+    let (max_rows, max_bytes) = (accepts.limit)(layout);
+    let body = Body::read(&mut lines, layout, seen.encoding, max_rows).at(path)?;
+    seen.rows = body.rows;
+    if body.guarded.is_some() {
+        (seen.code, seen.line) = (Some(Code::MyNumber), body.guarded);
+        return Ok((seen, Some(0)));
+    }
+    let (bom, _) = lines.encoding();
+    let trailer = if lines.is_xml() { Some(body.rows) } else { body.trailer };
+    let count = seen.header.as_ref().map(|h| h.count);
+    seen.code = if lines.is_suspicious() {
+        Some(Code::MyNumber)
+    } else if !seen.registered {
+        Some(Code::OriginUnknown)
+    } else if (bom && seen.encoding == Encoding::Cp932) || undecodable || body.undecodable_trailer {
+        Some(Code::Encoding)
+    } else if body.rows > max_rows || bytes > max_bytes {
+        Some(Code::TooLarge)
+    } else if body.broken || trailer != Some(body.rows) || count != Some(body.rows) {
+        Some(Code::Truncated)
+    } else {
+        None
+    };
+    Ok((seen, body.unseen_from))
+}
+
+/// What the header says: with its layout, and whether a byte in it is no character, unless the file is refused for it.
+fn look_at_head(
+    lines: &mut Lines,
+    accepts: &Accepts<'_>,
+) -> std::io::Result<(Inspected, Option<(&'static Layout, bool)>)> {
     let mut seen = Inspected {
         header: None,
         registered: false,
@@ -96,103 +130,45 @@ fn inspect_by_layout(file: &(impl Reopen + ?Sized), accepts: &Accepts<'_>) -> Re
         line: None,
         code: None,
     };
-    let registered = |origin: &str| (accepts.encoding_of)(origin).filter(|_| may_come_from(accepts.kinds, origin));
+    let refused = |seen: Inspected, code: Code| Ok((Inspected { code: Some(code), ..seen }, None));
+    let register = |seen: &mut Inspected, origin: &str| {
+        let answer = (accepts.encoding_of)(origin).filter(|_| may_come_from(accepts.kinds, origin));
+        if let Some(answer) = answer {
+            (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
+            seen.origin = Some(origin.to_owned());
+        }
+    };
     let head = match lines.head() {
         Ok(head) => head,
-        Err(Unreadable::Io(error)) => return Err(error).at(path),
-        Err(Unreadable::Head(Some(origin))) => {
-            if let Some(answer) = registered(&origin) {
-                (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
-                seen.origin = Some(origin);
+        Err(Unreadable::Io(error)) => return Err(error),
+        Err(Unreadable::Encoding) => return refused(seen, Code::Encoding),
+        Err(unreadable) => {
+            if let Unreadable::Head(Some(origin)) = unreadable {
+                register(&mut seen, &origin);
             }
-            return Ok((Inspected { code: Some(Code::HeaderUnreadable), ..seen }, Some(0)));
+            return refused(seen, Code::HeaderUnreadable);
         }
-        Err(Unreadable::Encoding) => return Ok((Inspected { code: Some(Code::Encoding), ..seen }, Some(0))),
-        Err(_) => return Ok((Inspected { code: Some(Code::HeaderUnreadable), ..seen }, Some(0))),
     };
-    if let Some(answer) = registered(&head.origin) {
-        (seen.registered, seen.answer, seen.encoding) = (true, answer, answer);
-        seen.origin = Some(head.origin.clone());
-    }
+    register(&mut seen, &head.origin);
     seen.header = head.whole();
     if [&head.kind, &head.version, &head.origin].into_iter().any(|text| my_number::found_in(text)) {
-        return Ok((
-            Inspected { header: None, origin: None, line: Some(1), code: Some(Code::MyNumber), ..seen },
-            Some(0),
-        ));
+        return refused(Inspected { header: None, origin: None, line: Some(1), ..seen }, Code::MyNumber);
     }
     let known = layout::find(&head.kind, &head.version)
         .filter(|l| accepts.kinds.contains(&l.kind.as_str()) && (l.xml || !lines.is_xml()));
-    let Some(layout) = known else { return Ok((Inspected { code: Some(Code::KindOrVersion), ..seen }, Some(0))) };
+    let Some(layout) = known else { return refused(seen, Code::KindOrVersion) };
     // Of the kinds that a job takes each has its own origin.
     if !may_come_from(&[layout.kind.as_str()], &head.origin) {
         (seen.registered, seen.origin) = (false, None);
     }
-    let (bom, declared) = lines.encoding();
-    seen.encoding = match (declared, layout.encoding.as_deref()) {
-        (Some(declared), _) => declared,
-        (None, Some("utf-8")) => Encoding::Utf8,
-        (None, _) if seen.registered => seen.answer,
-        (None, _) => {
-            if bom {
-                Encoding::Utf8
-            } else {
-                Encoding::Cp932
-            }
-        }
+    seen.encoding = match (lines.encoding(), layout.encoding.as_deref()) {
+        ((_, Some(declared)), _) => declared,
+        ((_, None), Some("utf-8")) => Encoding::Utf8,
+        (_, _) if seen.registered => seen.answer,
+        ((true, _), _) => Encoding::Utf8,
+        ((false, _), _) => Encoding::Cp932,
     };
-    lines.set_layout(layout);
-
-    // The guard looks at every line before any other verdict on the file is given, so it runs to the end.
-    let (max_rows, max_bytes) = (accepts.limit)(layout);
-    let mut body = Body::default();
-    let mut unseen_from = None;
-    loop {
-        match lines.advance() {
-            Ok(true) => {
-                let record = lines.current();
-                if holds_my_number(layout, seen.encoding, &record, body.trailer.is_some()) {
-                    let line = Some(record.line);
-                    return Ok((Inspected { code: Some(Code::MyNumber), line, rows: body.rows, ..seen }, Some(0)));
-                }
-                body.take(&record, seen.encoding);
-            }
-            Ok(false) => break,
-            Err(Unreadable::Io(error)) => return Err(error).at(path),
-            Err(Unreadable::Malformed { byte, .. }) => {
-                body.broken = true;
-                unseen_from = Some(lines.looked_to().unwrap_or(byte));
-                break;
-            }
-            Err(Unreadable::Encoding | Unreadable::Head(_)) => {
-                body.broken = true;
-                unseen_from = Some(0);
-                break;
-            }
-        }
-        // Reading on far past the limit would let one file hold the night.
-        if body.rows > max_rows.saturating_mul(2) {
-            unseen_from = Some(0);
-            break;
-        }
-    }
-    seen.rows = body.rows;
-    let trailer = if lines.is_xml() { Some(body.rows) } else { body.trailer };
-    let count = seen.header.as_ref().map(|h| h.count);
-    seen.code = if lines.is_suspicious() {
-        Some(Code::MyNumber)
-    } else if !seen.registered {
-        Some(Code::OriginUnknown)
-    } else if (bom && seen.encoding == Encoding::Cp932) || head.undecodable || body.undecodable_trailer {
-        Some(Code::Encoding)
-    } else if body.rows > max_rows || bytes > max_bytes {
-        Some(Code::TooLarge)
-    } else if body.broken || trailer != Some(body.rows) || count != Some(body.rows) {
-        Some(Code::Truncated)
-    } else {
-        None
-    };
-    Ok((seen, unseen_from))
+    Ok((seen, Some((layout, head.undecodable))))
 }
 
 /// Counts of the lines after the header.
@@ -202,9 +178,46 @@ struct Body {
     trailer: Option<u64>,
     undecodable_trailer: bool,
     broken: bool,
+    /// Line that the guard found something on; the lines behind it were not read.
+    guarded: Option<u64>,
+    /// Byte from which on the layout could not be applied.
+    unseen_from: Option<u64>,
 }
 
 impl Body {
+    /// Goes through the lines. The guard looks at every one before any other verdict on the file is given, so it runs to the
+    /// end.
+    fn read(lines: &mut Lines, layout: &Layout, encoding: Encoding, max_rows: u64) -> std::io::Result<Self> {
+        let mut body = Self::default();
+        loop {
+            match lines.advance() {
+                Ok(true) => {
+                    let record = lines.current();
+                    if holds_my_number(layout, encoding, &record, body.trailer.is_some()) {
+                        body.guarded = Some(record.line);
+                        return Ok(body);
+                    }
+                    body.take(&record, encoding);
+                }
+                Ok(false) => return Ok(body),
+                Err(Unreadable::Io(error)) => return Err(error),
+                Err(unreadable) => {
+                    body.broken = true;
+                    body.unseen_from = Some(match unreadable {
+                        Unreadable::Malformed { byte, .. } => lines.looked_to().unwrap_or(byte),
+                        _ => 0,
+                    });
+                    return Ok(body);
+                }
+            }
+            // Reading on far past the limit would let one file hold the night.
+            if body.rows > max_rows.saturating_mul(2) {
+                body.unseen_from = Some(0);
+                return Ok(body);
+            }
+        }
+    }
+
     fn take(&mut self, record: &RawRecord<'_>, encoding: Encoding) {
         if self.trailer.is_some() {
             // Anything after E means that two files were joined or the count is wrong.
