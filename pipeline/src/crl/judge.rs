@@ -22,6 +22,7 @@ pub struct Point {
     /// None of a list that was taken before it was kept.
     #[serde(default)]
     pub next_update: Option<NaiveDateTime>,
+    /// Entries as the list has them, doubled ones too.
     pub entries: u64,
 }
 

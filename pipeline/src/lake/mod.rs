@@ -47,6 +47,7 @@ pub struct Generation {
     pub set_id: i64,
     /// Folder below the lake.
     pub dir: String,
+    /// Rows of all its parts as they lie there, before any rule says which of them hold.
     pub rows: i64,
     pub content_digest: String,
     /// A later run removed its folder; what it held can no longer be read.
